@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * main of stint-agent: one per node of a job, started by `stint run`, which it serves over stdin and stdout.  Programs
+ * find it under an abstract socket.  It ends when its stdin does, and no signal but SIGKILL ends it before: in a grace
+ * the checkpoint is still to be written.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+#include "channel.h"
+#include "coordinator.h"
+#include "log.h"
+#include "ranks.h"
+#include "restoring.h"
+#include "saving.h"
+#include "watch.h"
+
+#define EXIT_OWN 125 /* stint's own failure, as in env(1) and timeout(1) */
+
+struct options {
+        const char *dir, *run_id, *socket;
+        uint32_t stint;
+};
+
+/* Everything there is, for the whole life of the process. */
+struct agent {
+        uv_loop_t loop;
+        uv_signal_t term;
+        struct coordinator run;
+        struct ranks ranks;
+        struct watch watch;
+        int failed;
+};
+
+/* ---- options ------------------------------------------------------------------------------------------------------ */
+
+static void usage(FILE *out)
+{
+        fputs("usage: stint-agent --dir DIR --stint N --run-id HEX --socket NAME\n"
+              "Saves and restores the programs of one node.  Started by `stint run`, which speaks to it over stdin and stdout.\n"
+              "  --dir DIR      the run directory, an absolute path\n"
+              "  --stint N      number of this stint, from 1\n"
+              "  --run-id HEX   the run's identity, 32 hexadecimal digits\n"
+              "  --socket NAME  abstract socket on which programs connect\n",
+              out);
+}
+
+static int check_run_id(const char *id)
+{
+        return strlen(id) == SEAL_RUN_ID - 1 && strspn(id, "0123456789abcdef") == SEAL_RUN_ID - 1;
+}
+
+static int check_options(const struct options *o, struct stint_error *err)
+{
+        if (!o->dir || o->dir[0] != '/' || strlen(o->dir) >= RUNDIR_PATH)
+                return error_set(err, EINVAL, "--dir must be an absolute path of less than %d bytes", RUNDIR_PATH);
+        if (o->stint == 0)
+                return error_set(err, EINVAL, "--stint must be a number from 1");
+        if (!o->run_id || !check_run_id(o->run_id))
+                return error_set(err, EINVAL, "--run-id must be 32 hexadecimal digits");
+        if (!o->socket || !o->socket[0] || strlen(o->socket) >= CHANNEL_NAME)
+                return error_set(err, EINVAL, "--socket must be a name of less than %d bytes", CHANNEL_NAME);
+        return 0;
+}
+
+static uint32_t number(const char *text)
+{
+        unsigned long value;
+        char *end;
+
+        errno = 0;
+        value = strtoul(text, &end, 10);
+        return errno || *end || text[0] < '0' || text[0] > '9' || value > UINT32_MAX ? 0 : (uint32_t)value;
+}
+
+/* Does not return for --help, --version and what is wrong. */
+static void read_options(struct options *o, int argc, char **argv)
+{
+        static const struct option words[] = {
+                { "dir", required_argument, NULL, 'd' },     { "stint", required_argument, NULL, 'n' },
+                { "run-id", required_argument, NULL, 'r' },  { "socket", required_argument, NULL, 's' },
+                { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
+        };
+        struct stint_error err = { 0 };
+        int c;
+
+        memset(o, 0, sizeof *o);
+        while ((c = getopt_long(argc, argv, "h", words, NULL)) != -1)
+                switch (c) {
+                case 'd':
+                        o->dir = optarg;
+                        break;
+                case 'n':
+                        o->stint = number(optarg);
+                        break;
+                case 'r':
+                        o->run_id = optarg;
+                        break;
+                case 's':
+                        o->socket = optarg;
+                        break;
+                case 'h':
+                        usage(stdout);
+                        exit(0);
+                default:
+                        usage(stderr);
+                        exit(EXIT_OWN);
+                }
+        if (optind < argc)
+                error_set(&err, EINVAL, "'%s' is not expected", argv[optind]);
+        if (err.code || check_options(o, &err) < 0) {
+                fprintf(stderr, "stint-agent: %s\n", err.text);
+                usage(stderr);
+                exit(EXIT_OWN);
+        }
+}
+
+/* ---- what `stint run` says ---------------------------------------------------------------------------------------- */
+
+static void on_save(struct agent *a, const struct wire_run_save *m)
+{
+        saving_ask(&a->ranks, m);
+        watch_save(&a->watch, m);
+}
+
+static int on_message(void *arg, const struct wire_header *m)
+{
+        struct agent *a = arg;
+
+        switch (m->type) {
+        case WIRE_RUN_DEADLINE:
+                watch_deadline(&a->watch, (const struct wire_run_deadline *)m);
+                break;
+        case WIRE_RUN_MEASURED:
+                watch_measured(&a->watch, (const struct wire_run_measured *)m);
+                break;
+        case WIRE_RUN_BEST:
+                memcpy(&a->ranks.best, m, sizeof a->ranks.best);
+                break;
+        case WIRE_RUN_SAVE:
+                on_save(a, (const struct wire_run_save *)m);
+                break;
+        case WIRE_RUN_RESULT:
+                saving_result(&a->ranks, (const struct wire_run_result *)m);
+                break;
+        case WIRE_RUN_RESTORE:
+                restoring_read(&a->ranks, (const struct wire_run_restore *)m);
+                break;
+        case WIRE_RUN_USE:
+                restoring_use(&a->ranks, (const struct wire_run_use *)m);
+                break;
+        case WIRE_RUN_COMPLETED:
+                ranks_completed(&a->ranks, (const struct wire_run_completed *)m);
+                break;
+        default:
+                log_debug("`stint run` sent %s", wire_name(m->type));
+                return -1; /* ends the line */
+        }
+        return 0;
+}
+
+/*
+ * `stint run` is gone, so nobody commits any more: programs are let go at once.  A snapshot that is being written is
+ * written to its end, for its seal lets the next stint finish what this one could not.
+ */
+static void finish(struct agent *a)
+{
+        coordinator_close(&a->run);
+        watch_close(&a->watch);
+        ranks_close(&a->ranks);
+        uv_close((uv_handle_t *)&a->term, NULL);
+}
+
+static void on_over(void *arg, const char *why)
+{
+        struct agent *a = arg;
+
+        if (why) {
+                log_error("the line to `stint run` broke: %s", why);
+                a->failed = 1;
+        }
+        finish(a);
+}
+
+static void on_change(void *arg)
+{
+        struct agent *a = arg;
+
+        watch_plan(&a->watch);
+}
+
+/* ---- the life of the process -------------------------------------------------------------------------------------- */
+
+static void on_term(uv_signal_t *signal, int number_of)
+{
+        struct agent *a = signal->data;
+        struct wire_agent_term m;
+
+        (void)number_of;
+        memset(&m, 0, sizeof m);
+        WIRE_INIT(&m, WIRE_AGENT_TERM);
+        coordinator_send(&a->run, &m);
+}
+
+static void ready(struct agent *a, const struct options *o)
+{
+        struct wire_agent_ready m = { .pid = (uint32_t)getpid() };
+        char node[64] = "";
+
+        WIRE_INIT(&m, WIRE_AGENT_READY);
+        gethostname(node, sizeof node - 1);
+        wire_text(m.node, sizeof m.node, node);
+        wire_text(m.socket, sizeof m.socket, o->socket);
+        coordinator_send(&a->run, &m);
+}
+
+/* Signals that end a process by default and must not end this one; SIGTERM is heard. */
+static void prepare_signals(void)
+{
+        signal(SIGPIPE, SIG_IGN);
+        signal(SIGINT, SIG_IGN);
+        signal(SIGQUIT, SIG_IGN);
+        signal(SIGHUP, SIG_IGN);
+        signal(SIGUSR1, SIG_IGN);
+        signal(SIGUSR2, SIG_IGN);
+}
+
+static int set_up(struct agent *a, const struct options *o, struct stint_error *err)
+{
+        int rc = uv_loop_init(&a->loop);
+
+        if (rc == 0)
+                rc = uv_signal_init(&a->loop, &a->term);
+        a->term.data = a;
+        if (rc == 0)
+                rc = uv_signal_start(&a->term, on_term, SIGTERM);
+        if (rc < 0)
+                return error_set(err, EIO, "cannot set up the event loop: %s", uv_strerror(rc));
+        strcpy(a->ranks.dir, o->dir);       /* check_options measured both */
+        strcpy(a->ranks.run_id, o->run_id);
+        a->ranks.stint = o->stint;
+        a->ranks.on_change = on_change;
+        a->ranks.arg = a;
+        watch_open(&a->watch, &a->loop, &a->ranks);
+        if (ranks_open(&a->ranks, &a->loop, o->socket, &a->run, err) < 0)
+                return -1;
+        return coordinator_open(&a->run, &a->loop, STDIN_FILENO, STDOUT_FILENO, on_message, on_over, a, err);
+}
+
+static void name_handle(uv_handle_t *handle, void *arg)
+{
+        (void)arg;
+        log_error("left open: %s%s", uv_handle_type_name(uv_handle_get_type(handle)),
+                  uv_is_closing(handle) ? " (closing)" : "");
+}
+
+static void tear_down(struct agent *a)
+{
+        if (uv_loop_close(&a->loop) == 0)
+                return;
+        uv_walk(&a->loop, name_handle, NULL);
+        log_error("the event loop ended with handles left open: this is a defect of stint-agent");
+        abort();
+}
+
+int main(int argc, char **argv)
+{
+        static struct agent agent; /* it is large */
+        struct stint_error err = { 0 };
+        struct options options;
+
+        read_options(&options, argc, argv);
+        log_init("stint-agent", STINT_LOG_NOTICE);
+        prepare_signals();
+        work_prepare();
+        if (set_up(&agent, &options, &err) < 0) {
+                log_error("%s", err.text);
+                return EXIT_OWN;
+        }
+        ready(&agent, &options);
+        uv_run(&agent.loop, UV_RUN_DEFAULT);
+        tear_down(&agent);
+        return agent.failed ? EXIT_OWN : 0;
+}

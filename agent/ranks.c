@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ranks: accepts programs, checks who they are, gives each its control page and staging, and passes on what they say.
+ * Called by the loop; the rooms for saving, restoring and watching look programs up here.
+ */
+#include "ranks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "channel.h"
+#include "clock.h"
+#include "log.h"
+#include "restoring.h"
+#include "saving.h"
+
+/* ---- one rank ----------------------------------------------------------------------------------------------------- */
+
+void rank_publish(struct rank *rank)
+{
+        atomic_store_explicit(&rank->page->word, CONTROL_WORD(rank->word_id, rank->save_flags, rank->mail),
+                              memory_order_release);
+}
+
+void rank_send(struct rank *rank, const void *message, int fd)
+{
+        const struct wire_header *header = message;
+
+        if (rank->gone)
+                return;
+        if (peer_send(&rank->peer, message, fd) < 0) {
+                log_debug("rank %d: %s could not be sent", rank->rank, wire_name(header->type));
+                return;
+        }
+        /* The message is there before the word tells of it. */
+        rank->mail++;
+        if (rank->page)
+                rank_publish(rank);
+}
+
+void rank_release(struct rank *rank)
+{
+        struct rank **at = &rank->ranks->first;
+
+        if (!rank->closed || rank->jobs > 0 || rank->staged)
+                return;
+        while (*at && *at != rank)
+                at = &(*at)->next;
+        if (*at)
+                *at = rank->next;
+        restoring_drop(rank);
+        staging_drop(rank->staging);
+        if (rank->page)
+                munmap(rank->page, sizeof *rank->page);
+        free(rank);
+}
+
+struct rank *ranks_connected(struct ranks *r, int32_t number)
+{
+        struct rank *rank;
+
+        for (rank = r->first; rank; rank = rank->next)
+                if (rank->known && !rank->gone && rank->rank == number)
+                        return rank;
+        return NULL;
+}
+
+static int anyone_connected(const struct ranks *r)
+{
+        const struct rank *rank;
+
+        for (rank = r->first; rank; rank = rank->next)
+                if (rank->known && !rank->gone)
+                        return 1;
+        return 0;
+}
+
+/* ---- coming and going --------------------------------------------------------------------------------------------- */
+
+static void on_closed(struct peer *peer)
+{
+        struct rank *rank = (struct rank *)peer;
+
+        rank->closed = 1;
+        rank_release(rank);
+}
+
+/* Ends a connection, and tells `stint run` when it had known of it. */
+static void disconnect(struct rank *rank, const char *why)
+{
+        struct wire_agent_gone gone = { .rank = rank->rank, .clean = rank->said_bye, .stopped = rank->stopped };
+        struct ranks *r = rank->ranks;
+
+        if (rank->gone)
+                return;
+        rank->gone = 1;
+        if (why)
+                log_warning("process %d, rank %d: connection closed: %s", (int)rank->peer.pid, rank->rank, why);
+        if (rank->known) {
+                saving_gone(rank);
+                WIRE_INIT(&gone, WIRE_AGENT_GONE);
+                gone.step = rank->said_bye ? rank->bye_step : atomic_load_explicit(&rank->page->step, memory_order_relaxed);
+                coordinator_send(r->run, &gone);
+        }
+        peer_close(&rank->peer);
+        if (!anyone_connected(r))
+                r->of = 0;
+        r->on_change(r->arg);
+}
+
+static void on_gone(struct peer *peer, const char *why)
+{
+        disconnect((struct rank *)peer, why);
+}
+
+static void refuse(struct rank *rank, int code, const char *text)
+{
+        struct wire_refused m = { .code = code };
+
+        WIRE_INIT(&m, WIRE_REFUSED);
+        wire_text(m.text, sizeof m.text, text);
+        peer_send(&rank->peer, &m, -1);
+        log_warning("process %d was refused: %s", (int)rank->peer.pid, text);
+        disconnect(rank, NULL);
+}
+
+/* Why this HELLO cannot be accepted: fills err and answers -1; else 0. */
+static int check_hello(struct ranks *r, const struct wire_hello *m, struct stint_error *err)
+{
+        struct rank *same;
+
+        if (m->oldest > WIRE_VERSION || m->newest < WIRE_VERSION)
+                return error_set(err, EPROTONOSUPPORT,
+                                 "this stint-agent speaks protocol %d and libstint %s speaks %u to %u: install the same release "
+                                 "of both",
+                                 WIRE_VERSION, m->library, m->oldest, m->newest);
+        if (m->ranks < 1 || m->rank < 0 || m->rank >= m->ranks)
+                return error_set(err, EINVAL, "there is no rank %d of %d", m->rank, m->ranks);
+        same = ranks_connected(r, m->rank);
+        /* A rank that was started again may be here before the loop heard that its predecessor is gone. */
+        if (same && peer_hung_up(&same->peer)) {
+                disconnect(same, NULL);
+                same = NULL;
+        }
+        if (same)
+                return error_set(err, EEXIST,
+                                 "rank %d is taken by process %d: give each process its own rank, or a run of its own "
+                                 "(--stint-name)",
+                                 m->rank, (int)same->peer.pid);
+        if (r->of && r->of != m->ranks)
+                return error_set(err, EINVAL, "this process says there are %d ranks, others of this run say %d", m->ranks, r->of);
+        return 0;
+}
+
+/* A control page of which the program gets the descriptor; -1 with err. */
+static int make_page(struct rank *rank, struct stint_error *err)
+{
+        const int fd = channel_memory("stint-control", sizeof *rank->page, err);
+        struct control_page *page;
+
+        if (fd < 0)
+                return -1;
+        page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (page == MAP_FAILED) {
+                error_system(err, errno, "cannot map the control page of rank %d", rank->rank);
+                close(fd);
+                return -1;
+        }
+        page->magic = CONTROL_MAGIC;
+        page->version = CONTROL_VERSION;
+        page->bytes = sizeof *page;
+        atomic_init(&page->deadline_ns, CLOCK_NEVER);
+        atomic_init(&page->trigger_ns, CLOCK_NEVER);
+        atomic_init(&page->step, -1);
+        rank->page = page;
+        return fd;
+}
+
+static void welcome(struct rank *rank, int page_fd)
+{
+        const struct ranks *r = rank->ranks;
+        struct wire_welcome m = { .stint = r->stint, .agent_pid = (uint32_t)getpid() };
+
+        WIRE_INIT(&m, WIRE_WELCOME);
+        wire_text(m.run_id, sizeof m.run_id, r->run_id);
+        wire_text(m.dir, sizeof m.dir, r->dir);
+        rank_send(rank, &m, page_fd);
+}
+
+static void announce(const struct rank *rank)
+{
+        struct wire_agent_rank m = { .rank = rank->rank, .ranks = rank->of, .pid = (uint32_t)rank->peer.pid };
+
+        WIRE_INIT(&m, WIRE_AGENT_RANK);
+        m.agree_every = rank->agree_every;
+        wire_text(m.program, sizeof m.program, rank->program);
+        coordinator_send(rank->ranks->run, &m);
+}
+
+static void on_hello(struct rank *rank, const struct wire_hello *m)
+{
+        struct ranks *r = rank->ranks;
+        struct stint_error err = { 0 };
+        int page_fd;
+
+        if (check_hello(r, m, &err) < 0) {
+                refuse(rank, err.code, err.text);
+                return;
+        }
+        page_fd = make_page(rank, &err);
+        if (page_fd < 0) {
+                refuse(rank, err.code, err.text);
+                return;
+        }
+        r->of = m->ranks;
+        rank->known = 1;
+        rank->rank = m->rank;
+        rank->of = m->ranks;
+        rank->agree_every = m->agree_every > 0 ? m->agree_every : 1;
+        memcpy(rank->program, m->program, sizeof rank->program);
+        welcome(rank, page_fd);
+        close(page_fd);
+        announce(rank);
+        r->on_change(r->arg);
+}
+
+/* ---- staging ------------------------------------------------------------------------------------------------------ */
+
+static void refuse_layout(struct rank *rank, uint32_t layout, const struct stint_error *why)
+{
+        struct wire_layout_refused m = { .layout = layout, .code = why->code };
+
+        WIRE_INIT(&m, WIRE_LAYOUT_REFUSED);
+        wire_text(m.text, sizeof m.text, why->text);
+        log_warning("rank %d: its state cannot be saved: %s", rank->rank, why->text);
+        rank_send(rank, &m, -1);
+}
+
+static void send_staging(struct rank *rank, const struct staging_job *job)
+{
+        const struct staging *s = rank->staging;
+        struct wire_staging m = { .layout = rank->layout, .record_bytes = s->record_bytes, .count = s->count };
+        struct wire_agent_layout report = { .rank = rank->rank, .tensors = s->count, .state_bytes = s->state_bytes };
+
+        WIRE_INIT(&m, WIRE_STAGING);
+        m.image_bytes = s->image_bytes;
+        m.table_offset = s->table_offset;
+        rank_send(rank, &m, s->fd);
+        WIRE_INIT(&report, WIRE_AGENT_LAYOUT);
+        report.image_bytes = s->image_bytes;
+        report.took_ns = job->took_ns;
+        coordinator_send(rank->ranks->run, &report);
+}
+
+static void on_staging(struct work *work)
+{
+        struct staging_job *job = (struct staging_job *)work;
+        struct rank *rank = job->owner;
+
+        rank->jobs--;
+        if (!rank->gone && job->made) {
+                staging_drop(rank->staging); /* of a layout that came between */
+                rank->staging = job->made;
+                rank->layout = job->layout;
+                job->made = NULL;
+                send_staging(rank, job);
+        } else if (!rank->gone) {
+                refuse_layout(rank, job->layout, &job->err);
+        }
+        staging_job_free(job);
+        rank->ranks->on_change(rank->ranks->arg);
+        rank_release(rank);
+}
+
+static void on_layout(struct rank *rank, const struct wire_layout *m, int *fd)
+{
+        struct stint_error err = { 0 };
+        struct staging_job *job;
+
+        if (*fd < 0) {
+                error_set(&err, EBADMSG, "a layout came without its table");
+                refuse_layout(rank, m->layout, &err);
+                return;
+        }
+        job = calloc(1, sizeof *job);
+        if (!job) {
+                error_set(&err, ENOMEM, "no memory for a layout");
+                refuse_layout(rank, m->layout, &err);
+                return;
+        }
+        job->owner = rank;
+        job->layout = m->layout;
+        job->count = m->count;
+        job->record_bytes = m->record_bytes;
+        job->table_fd = *fd;
+        *fd = -1;
+        /* The old staging does not fit any more, whatever becomes of the new one.  A snapshot in it keeps it alive. */
+        if (rank->staging && rank->staging->references == 1)
+                job->old = rank->staging;
+        else
+                staging_drop(rank->staging);
+        rank->staging = NULL;
+        rank->jobs++;
+        work_start(rank->ranks->loop, &rank->ranks->hdf5, &job->work, staging_job_run, on_staging);
+}
+
+/* ---- what programs say -------------------------------------------------------------------------------------------- */
+
+static void on_ask_save(struct rank *rank, const struct wire_ask_save *m)
+{
+        struct wire_agent_ask_save ask = { .rank = rank->rank, .reason = m->reason, .step = m->step };
+
+        WIRE_INIT(&ask, WIRE_AGENT_ASK_SAVE);
+        coordinator_send(rank->ranks->run, &ask);
+}
+
+static void on_complete(struct rank *rank, const struct wire_complete *m)
+{
+        struct wire_agent_complete complete = { .rank = rank->rank, .step = m->step };
+
+        WIRE_INIT(&complete, WIRE_AGENT_COMPLETE);
+        coordinator_send(rank->ranks->run, &complete);
+}
+
+static void on_bye(struct rank *rank, const struct wire_bye *m)
+{
+        rank->said_bye = 1;
+        rank->stopped = m->stopped != 0;
+        rank->bye_step = m->step;
+}
+
+static void on_message(struct peer *peer, const struct wire_header *m, int *fd)
+{
+        struct rank *rank = (struct rank *)peer;
+
+        if (rank->known != (m->type != WIRE_HELLO)) {
+                disconnect(rank, rank->known ? "it said HELLO twice" : "it did not say HELLO first");
+                return;
+        }
+        switch (m->type) {
+        case WIRE_HELLO:
+                on_hello(rank, (const struct wire_hello *)m);
+                break;
+        case WIRE_LAYOUT:
+                on_layout(rank, (const struct wire_layout *)m, fd);
+                break;
+        case WIRE_RESTORE:
+                restoring_ask(rank, (const struct wire_restore *)m);
+                break;
+        case WIRE_RESTORE_DONE:
+                restoring_done(rank, (const struct wire_restore_done *)m);
+                break;
+        case WIRE_SNAPSHOT:
+                saving_snapshot(rank, (const struct wire_snapshot *)m);
+                break;
+        case WIRE_SNAPSHOT_FAILED:
+                saving_snapshot_failed(rank, (const struct wire_snapshot_failed *)m);
+                break;
+        case WIRE_ASK_SAVE:
+                on_ask_save(rank, (const struct wire_ask_save *)m);
+                break;
+        case WIRE_COMPLETE:
+                on_complete(rank, (const struct wire_complete *)m);
+                break;
+        case WIRE_BYE:
+                on_bye(rank, (const struct wire_bye *)m);
+                break;
+        default:
+                disconnect(rank, "it sent what only an agent or `stint run` may send");
+        }
+}
+
+void ranks_completed(struct ranks *r, const struct wire_run_completed *m)
+{
+        struct wire_completed completed = { .done = m->done, .code = m->code };
+        struct rank *rank;
+
+        WIRE_INIT(&completed, WIRE_COMPLETED);
+        memcpy(completed.text, m->text, sizeof completed.text);
+        for (rank = r->first; rank; rank = rank->next)
+                if (rank->known)
+                        rank_send(rank, &completed, -1);
+}
+
+/* ---- the listener ------------------------------------------------------------------------------------------------- */
+
+static void add(struct ranks *r, int fd, uid_t uid, pid_t pid)
+{
+        struct rank *rank = calloc(1, sizeof *rank);
+        struct stint_error err = { 0 };
+
+        if (!rank) {
+                log_error("no memory for the connection of process %d", (int)pid);
+                close(fd);
+                return;
+        }
+        rank->ranks = r;
+        rank->rank = -1;
+        rank->since_ns = clock_now();
+        if (peer_open(&rank->peer, r->loop, fd, pid, on_message, on_gone, on_closed, &err) < 0) {
+                log_error("%s", err.text);
+                free(rank);
+                return;
+        }
+        rank->next = r->first;
+        r->first = rank;
+        if (uid != geteuid() && uid != 0)
+                refuse(rank, EPERM, "this stint-agent serves the programs of another user");
+}
+
+static void on_connection(uv_poll_t *poll, int status, int events)
+{
+        struct ranks *r = poll->data;
+        struct stint_error err = { 0 };
+        uid_t uid;
+        pid_t pid;
+        int fd;
+
+        (void)events;
+        if (status < 0) {
+                log_error("no more programs can connect: %s", uv_strerror(status));
+                uv_poll_stop(poll);
+                return;
+        }
+        while ((fd = channel_accept(r->listener_fd, &uid, &pid, &err)) >= 0)
+                add(r, fd, uid, pid);
+        if (err.code != EAGAIN)
+                log_warning("a program could not connect: %s", err.text);
+}
+
+int ranks_open(struct ranks *r, uv_loop_t *loop, const char *socket, struct coordinator *run, struct stint_error *err)
+{
+        int rc;
+
+        r->loop = loop;
+        r->run = run;
+        r->listener_fd = channel_listen(socket, err);
+        if (r->listener_fd < 0)
+                return -1;
+        rc = uv_poll_init(loop, &r->listener, r->listener_fd);
+        if (rc == 0) {
+                r->listener.data = r;
+                rc = uv_poll_start(&r->listener, UV_READABLE, on_connection);
+        }
+        return rc == 0 ? 0 : error_set(err, EIO, "cannot wait for programs: %s", uv_strerror(rc));
+}
+
+void ranks_close(struct ranks *r)
+{
+        struct rank *rank, *next;
+
+        if (r->listener_fd >= 0) {
+                uv_close((uv_handle_t *)&r->listener, NULL);
+                close(r->listener_fd);
+                r->listener_fd = -1;
+        }
+        for (rank = r->first; rank; rank = next) {
+                next = rank->next;
+                saving_forget(rank);
+                if (rank->gone)
+                        rank_release(rank);
+                else
+                        disconnect(rank, NULL);
+        }
+}

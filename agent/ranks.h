@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ranks: the programs of this node that train: who is connected, under which rank, with which control page and staging.
+ * Messages of programs arrive here and go on to saving, restoring or `stint run`.
+ */
+#ifndef STINT_RANKS_H
+#define STINT_RANKS_H
+
+#include <stdint.h>
+#include <uv.h>
+#include "control.h"
+#include "coordinator.h"
+#include "peer.h"
+#include "rundir.h"
+#include "seal.h"
+#include "staging.h"
+#include "wire.h"
+#include "work.h"
+
+struct ranks;
+struct writer;
+struct reader;
+
+/* One program.  It outlives its connection while a job works for it, or while its last snapshot may still be needed. */
+struct rank {
+        struct peer peer;
+        struct ranks *ranks;
+        struct rank *next;
+        int known;  /* HELLO was accepted: rank is its number */
+        int gone;   /* the connection is over */
+        int closed; /* ... and its handle too */
+        int jobs;   /* on threads, which end before this is freed */
+        int32_t rank, of, agree_every; /* rank 3 of 8; agrees at every so many safe points */
+        char program[64];
+        int64_t since_ns;
+        uint32_t said_bye, stopped;
+        int64_t bye_step;
+
+        struct control_page *page; /* NULL before HELLO */
+        uint32_t mail;
+        uint64_t save_flags;       /* CONTROL_FINAL while that save is the one in the word */
+        uint32_t word_id;          /* save id in the word */
+
+        struct staging *staging; /* NULL before the first layout */
+        uint32_t layout;         /* of that staging */
+
+        /* saving */
+        uint32_t asked_id, asked_attempt; /* asked for and not answered yet; 0: nothing */
+        struct wire_snapshot snapshot;    /* the last one, until its RESULT; save_id 0: none */
+        struct staging *staged;           /* what it is in; NULL when it was UNCHANGED */
+        struct writer *writer;            /* at work on it */
+
+        /* restoring */
+        struct reader *reader;         /* at work */
+        struct reader *image;          /* read and checked, not handed over yet */
+        struct wire_run_restore wanted; /* what that is an answer to */
+};
+
+struct ranks {
+        uv_loop_t *loop;
+        uv_poll_t listener;
+        int listener_fd; /* -1: takes no more programs */
+        struct rank *first;
+        int32_t of; /* how many ranks the run has; 0 while no program told */
+        struct work_line hdf5; /* jobs that enter HDF5 */
+        struct coordinator *run;
+
+        char dir[RUNDIR_PATH];
+        char run_id[SEAL_RUN_ID];
+        uint32_t stint;
+
+        struct wire_run_save save; /* the last one; save_id 0: none */
+        uint32_t over_id;          /* highest save id whose RESULT has come: nothing is written for it any more */
+        struct wire_run_best best;
+
+        void (*on_change)(void *arg); /* a program came, went or laid out its state: time to plan again */
+        void *arg;
+};
+
+/* Listens under this abstract name. */
+int ranks_open(struct ranks *r, uv_loop_t *loop, const char *socket, struct coordinator *run, struct stint_error *err);
+
+/* Stops listening and closes every connection.  Jobs on threads end by themselves. */
+void ranks_close(struct ranks *r);
+
+/* The connected program with that rank, or NULL. */
+struct rank *ranks_connected(struct ranks *r, int32_t rank);
+
+/* Sends a message and counts it in the program's mail. */
+void rank_send(struct rank *rank, const void *message, int fd);
+
+/* Writes the control word as save and mail stand. */
+void rank_publish(struct rank *rank);
+
+/* After a job, or after what kept it was dropped: frees the struct when nothing needs it any more. */
+void rank_release(struct rank *rank);
+
+/* RUN_COMPLETED goes to every program. */
+void ranks_completed(struct ranks *r, const struct wire_run_completed *m);
+
+#endif

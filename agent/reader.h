@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * reader: one rank's file of a checkpoint, read whole into memory and checked, byte for byte, against its seal and
+ * against what the manifest says of it.  Started by restoring.
+ */
+#ifndef STINT_READER_H
+#define STINT_READER_H
+
+#include <stdint.h>
+#include "error.h"
+#include "rundir.h"
+#include "seal.h"
+#include "work.h"
+
+struct reader {
+        struct work work;
+        void *owner; /* of whoever started it; nothing here looks at it */
+
+        /* What to read. */
+        char checkpoint[RUNDIR_PATH + 192]; /* the folder of the checkpoint */
+        uint32_t rank, ranks;
+        int64_t checkpoint_step;
+        uint64_t file_bytes, root; /* as the manifest has them */
+        char run_id[SEAL_RUN_ID];
+
+        /* What became of it. */
+        int fd; /* the image, in memory that can neither shrink nor grow; -1 and err when it failed */
+        struct seal seal;
+        struct stint_error err; /* EBADMSG: the checkpoint is damaged; anything else: it could not be read */
+        int64_t took_ns;
+};
+
+/* What the job does, on a thread. */
+void reader_run(struct work *work);
+
+void reader_free(struct reader *r);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * restoring: from RESTORE to RESTORE_DONE.  Called by ranks for what programs say and by main for what `stint run` says.
+ * An image is held back until RUN_USE, because all ranks must take the same checkpoint or none.
+ */
+#include "restoring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "fault.h"
+#include "log.h"
+#include "reader.h"
+
+void restoring_drop(struct rank *rank)
+{
+        if (rank->image)
+                reader_free(rank->image);
+        rank->image = NULL;
+}
+
+void restoring_ask(struct rank *rank, const struct wire_restore *m)
+{
+        struct wire_agent_restore_ask ask = { .rank = rank->rank, .ranks = (uint32_t)rank->of, .which = m->which };
+
+        WIRE_INIT(&ask, WIRE_AGENT_RESTORE_ASK);
+        coordinator_send(rank->ranks->run, &ask);
+}
+
+void restoring_done(struct rank *rank, const struct wire_restore_done *m)
+{
+        struct wire_agent_restore_done done = { .rank = rank->rank, .code = m->code, .step = m->step, .copy_ns = m->copy_ns };
+
+        WIRE_INIT(&done, WIRE_AGENT_RESTORE_DONE);
+        memcpy(done.text, m->text, sizeof done.text);
+        coordinator_send(rank->ranks->run, &done);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+static void report(struct rank *rank, const struct stint_error *err, int64_t took_ns, uint64_t bytes)
+{
+        struct wire_agent_restore_read m = { .rank = rank->rank, .code = err->code, .took_ns = took_ns, .bytes = bytes };
+
+        WIRE_INIT(&m, WIRE_AGENT_RESTORE_READ);
+        wire_text(m.text, sizeof m.text, err->text);
+        coordinator_send(rank->ranks->run, &m);
+}
+
+static void on_read(struct work *work)
+{
+        struct reader *reader = (struct reader *)work;
+        const struct stint_error fine = { 0 };
+        struct rank *rank = reader->owner;
+
+        rank->jobs--;
+        rank->reader = NULL;
+        if (!rank->gone)
+                report(rank, reader->fd < 0 ? &reader->err : &fine, reader->took_ns, reader->file_bytes);
+        if (!rank->gone && reader->fd >= 0)
+                rank->image = reader;
+        else
+                reader_free(reader);
+        rank_release(rank);
+}
+
+static int name_checkpoint(struct reader *reader, const struct ranks *r, const char *name, struct stint_error *err)
+{
+        /* The name comes from `stint run`, but what is no name of a checkpoint is not opened. */
+        if (rundir_parse(name, NULL, NULL) != RUNDIR_WHOLE)
+                return error_set(err, EINVAL, "'%s' is no name of a checkpoint", name);
+        return rundir_join(reader->checkpoint, sizeof reader->checkpoint, r->dir, RUNDIR_CHECKPOINTS, name, err);
+}
+
+static void start_reader(struct rank *rank, const struct wire_run_restore *m)
+{
+        struct reader *reader = calloc(1, sizeof *reader);
+        struct stint_error err = { 0 };
+
+        if (!reader) {
+                error_set(&err, ENOMEM, "no memory to read a checkpoint");
+                report(rank, &err, 0, 0);
+                return;
+        }
+        reader->owner = rank;
+        reader->fd = -1;
+        reader->rank = (uint32_t)rank->rank;
+        reader->ranks = m->ranks;
+        reader->checkpoint_step = m->checkpoint_step;
+        reader->file_bytes = m->file_bytes;
+        reader->root = m->root;
+        memcpy(reader->run_id, rank->ranks->run_id, sizeof reader->run_id);
+        if (name_checkpoint(reader, rank->ranks, m->checkpoint, &err) < 0) {
+                report(rank, &err, 0, 0);
+                reader_free(reader);
+                return;
+        }
+        rank->wanted = *m;
+        rank->reader = reader;
+        rank->jobs++;
+        work_start(rank->ranks->loop, NULL, &reader->work, reader_run, on_read);
+}
+
+/* ---- handing over ------------------------------------------------------------------------------------------------- */
+
+static void set_best(struct wire_restore_image *out, double value, uint32_t goal, const char *name)
+{
+        out->has_best = 1;
+        out->best_value = value;
+        out->best_goal = goal;
+        wire_text(out->best_name, sizeof out->best_name, name);
+}
+
+/* There is nothing to read: the program hears so at once. */
+static void answer_without(struct rank *rank, const struct wire_run_restore *m)
+{
+        const struct wire_run_best *best = &rank->ranks->best;
+        struct wire_restore_image image = { .status = m->status, .code = m->code };
+
+        WIRE_INIT(&image, WIRE_RESTORE_IMAGE);
+        image.checkpoint_step = m->checkpoint_step;
+        memcpy(image.checkpoint, m->checkpoint, sizeof image.checkpoint);
+        memcpy(image.text, m->text, sizeof image.text);
+        if (best->goal)
+                set_best(&image, best->value, best->goal, best->name);
+        rank_send(rank, &image, -1);
+}
+
+void restoring_read(struct ranks *r, const struct wire_run_restore *m)
+{
+        struct rank *rank = ranks_connected(r, m->rank);
+        struct stint_error err = { 0 };
+
+        if (!rank)
+                return; /* AGENT_GONE says so */
+        restoring_drop(rank);
+        if (m->status != RESTORE_IMAGE) {
+                answer_without(rank, m);
+                return;
+        }
+        if (rank->reader) {
+                error_set(&err, EBUSY, "rank %d is reading another checkpoint", rank->rank);
+                report(rank, &err, 0, 0);
+                return;
+        }
+        start_reader(rank, m);
+}
+
+static void hand_over(struct rank *rank, const struct wire_run_use *m)
+{
+        const struct wire_run_best *best = &rank->ranks->best;
+        const struct seal *seal = &rank->image->seal;
+        struct wire_restore_image image = { .status = RESTORE_IMAGE, .step = seal->step, .image_bytes = seal->file_bytes };
+
+        WIRE_INIT(&image, WIRE_RESTORE_IMAGE);
+        image.checkpoint_step = rank->wanted.checkpoint_step;
+        image.table_offset = seal->table_offset;
+        image.count = seal->table_count;
+        image.record_bytes = seal->record_bytes;
+        memcpy(image.checkpoint, rank->wanted.checkpoint, sizeof image.checkpoint);
+        memcpy(image.text, m->text, sizeof image.text);
+        if (m->has_best)
+                set_best(&image, m->best_value, m->best_goal, m->best_name);
+        else if (best->goal)
+                set_best(&image, best->value, best->goal, best->name);
+        rank_send(rank, &image, rank->image->fd);
+        restoring_drop(rank);
+}
+
+void restoring_use(struct ranks *r, const struct wire_run_use *m)
+{
+        struct rank *rank = ranks_connected(r, m->rank);
+        struct wire_run_restore failed = { .rank = m->rank, .status = RESTORE_FAILED };
+        const int code = fault_point("restore.before_use");
+
+        if (!rank)
+                return;
+        if (rank->image && code == 0) {
+                hand_over(rank, m);
+                return;
+        }
+        failed.code = code ? code : EPROTO;
+        wire_text(failed.text, sizeof failed.text,
+                  code ? "the image could not be handed over (fault restore.before_use)" : "there is no image to hand over");
+        log_error("rank %d: %s", rank->rank, failed.text);
+        restoring_drop(rank);
+        answer_without(rank, &failed);
+}

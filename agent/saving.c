@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * saving: from RUN_SAVE to AGENT_SEALED or AGENT_SAVE_FAILED, once for each rank of this node.  Called by main for what
+ * `stint run` says and by ranks for what programs say.
+ *
+ * A snapshot is kept until RESULT, even when its program has died meanwhile: the state of the last step is whole then,
+ * and a further attempt writes it again.
+ */
+#include "saving.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "clock.h"
+#include "deadline.h"
+#include "log.h"
+#include "writer.h"
+
+/* ---- reports ------------------------------------------------------------------------------------------------------ */
+
+static void report_failure(struct rank *rank, uint32_t save_id, uint32_t attempt, int64_t checkpoint_step,
+                           const struct stint_error *why)
+{
+        struct wire_agent_save_failed m = { .save_id = save_id, .attempt = attempt, .rank = rank->rank };
+
+        WIRE_INIT(&m, WIRE_AGENT_SAVE_FAILED);
+        m.code = why->code ? why->code : EIO;
+        m.checkpoint_step = checkpoint_step;
+        wire_text(m.text, sizeof m.text, why->text);
+        coordinator_send(rank->ranks->run, &m);
+}
+
+/* w is NULL when nothing was written because nothing had changed. */
+static void report_sealed(struct rank *rank, const struct wire_snapshot *s, uint32_t attempt, const struct writer *w)
+{
+        struct wire_agent_sealed m = { .save_id = s->save_id, .attempt = attempt, .rank = rank->rank };
+
+        WIRE_INIT(&m, WIRE_AGENT_SEALED);
+        m.ranks = (uint32_t)rank->of;
+        m.step = s->step;
+        m.checkpoint_step = s->checkpoint_step;
+        m.flags = s->flags & SNAPSHOT_UNCHANGED;
+        m.delay_ns = s->delay_ns;
+        m.copy_ns = s->copy_ns;
+        if (w) {
+                m.file_bytes = w->seal.file_bytes;
+                m.state_bytes = w->seal.state_bytes;
+                m.hash_ns = w->hash_ns;
+                m.write_ns = w->write_ns;
+        }
+        coordinator_send(rank->ranks->run, &m);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------ */
+
+static void on_written(struct work *work)
+{
+        struct writer *w = (struct writer *)work;
+        struct rank *rank = w->owner;
+        struct wire_snapshot s = { .save_id = w->save_id, .step = w->seal.step, .checkpoint_step = w->checkpoint_step };
+
+        rank->jobs--;
+        rank->writer = NULL;
+        if (rank->snapshot.save_id == w->save_id)
+                s = rank->snapshot;
+        if (w->failed)
+                report_failure(rank, w->save_id, w->attempt, w->checkpoint_step, &w->err);
+        else
+                report_sealed(rank, &s, w->attempt, w);
+        if (rank->ranks->run->over)
+                saving_forget(rank);
+        writer_free(w);
+        rank_release(rank);
+}
+
+/* What the seal says of who, when and which metrics. */
+static void fill_seal(struct seal *seal, const struct rank *rank, const struct wire_snapshot *s)
+{
+        const struct ranks *r = rank->ranks;
+
+        seal->rank = (uint32_t)rank->rank;
+        seal->ranks = (uint32_t)rank->of;
+        seal->stint = r->stint;
+        seal->lineage = r->save.lineage;
+        seal->step = s->step;
+        seal->wall_ns = s->wall_ns;
+        memcpy(seal->run_id, r->run_id, sizeof r->run_id);
+        seal->metric_count = s->metric_count;
+        memcpy(seal->metrics, s->metrics, sizeof seal->metrics);
+}
+
+static void start_writer(struct rank *rank, uint32_t attempt)
+{
+        const struct wire_snapshot *s = &rank->snapshot;
+        struct writer *w = calloc(1, sizeof *w);
+        struct stint_error err = { 0 };
+
+        if (!w) {
+                error_set(&err, ENOMEM, "no memory to write the checkpoint");
+                report_failure(rank, s->save_id, attempt, s->checkpoint_step, &err);
+                return;
+        }
+        w->owner = rank;
+        w->save_id = s->save_id;
+        w->attempt = attempt;
+        w->checkpoint_step = s->checkpoint_step;
+        w->staging = staging_hold(rank->staged);
+        fill_seal(&w->seal, rank, s);
+        memcpy(w->program, rank->program, sizeof w->program);
+        if (rundir_join(w->checkpoints, sizeof w->checkpoints, rank->ranks->dir, RUNDIR_CHECKPOINTS, NULL, &err) < 0) {
+                report_failure(rank, s->save_id, attempt, s->checkpoint_step, &err);
+                writer_free(w);
+                return;
+        }
+        rank->writer = w;
+        rank->jobs++;
+        work_start(rank->ranks->loop, NULL, &w->work, writer_run, on_written);
+}
+
+/* ---- snapshots ---------------------------------------------------------------------------------------------------- */
+
+/* The attempt that a program's answer belongs to; it is not waited for any more. */
+static uint32_t answered(struct rank *rank, uint32_t save_id)
+{
+        uint32_t attempt = 1;
+
+        if (rank->asked_id == save_id && rank->asked_attempt > 0)
+                attempt = rank->asked_attempt;
+        if (rank->asked_id == save_id)
+                rank->asked_id = 0;
+        return attempt;
+}
+
+static int check_snapshot(const struct rank *rank, const struct wire_snapshot *m, struct stint_error *err)
+{
+        if (m->step < 0 || m->checkpoint_step < m->step)
+                return error_set(err, EBADMSG, "rank %d has step %lld of a checkpoint of step %lld, which cannot be", rank->rank,
+                                 (long long)m->step, (long long)m->checkpoint_step);
+        if (rank->writer)
+                return error_set(err, EBUSY, "rank %d: its snapshot before this one is still being written", rank->rank);
+        if (m->flags & SNAPSHOT_UNCHANGED)
+                return 0;
+        if (!rank->staging || rank->layout != m->layout)
+                return error_set(err, EPROTO, "rank %d: its snapshot is in a staging area that is not there any more", rank->rank);
+        return 0;
+}
+
+/* The save was given up before this program came to its safe point: it hears so, and nothing is written. */
+static void turn_down(struct rank *rank, const struct wire_snapshot *m)
+{
+        struct wire_result result = { .save_id = m->save_id, .step = m->step };
+
+        WIRE_INIT(&result, WIRE_RESULT);
+        wire_text(result.text, sizeof result.text, "that save was given up before this rank had reached its safe point");
+        rank_send(rank, &result, -1);
+}
+
+void saving_snapshot(struct rank *rank, const struct wire_snapshot *m)
+{
+        const uint32_t attempt = answered(rank, m->save_id);
+        struct stint_error err = { 0 };
+
+        if (m->save_id <= rank->ranks->over_id) {
+                turn_down(rank, m);
+                return;
+        }
+        if (check_snapshot(rank, m, &err) < 0) {
+                report_failure(rank, m->save_id, attempt, m->checkpoint_step, &err);
+                return;
+        }
+        saving_forget(rank);
+        rank->snapshot = *m;
+        if (m->flags & SNAPSHOT_UNCHANGED) {
+                report_sealed(rank, m, attempt, NULL);
+                return;
+        }
+        rank->staged = staging_hold(rank->staging);
+        start_writer(rank, attempt);
+}
+
+void saving_snapshot_failed(struct rank *rank, const struct wire_snapshot_failed *m)
+{
+        const uint32_t attempt = answered(rank, m->save_id);
+        struct stint_error err = { 0 };
+
+        error_set(&err, m->code > 0 ? m->code : EIO, "%s", m->text[0] ? m->text : "the program could not copy its state");
+        report_failure(rank, m->save_id, attempt, -1, &err);
+}
+
+void saving_gone(struct rank *rank)
+{
+        struct stint_error err = { 0 };
+
+        if (rank->asked_id == 0)
+                return;
+        error_set(&err, ECONNRESET, "the program ended before its safe point");
+        report_failure(rank, rank->asked_id, rank->asked_attempt, -1, &err);
+        rank->asked_id = 0;
+}
+
+void saving_forget(struct rank *rank)
+{
+        staging_drop(rank->staged);
+        rank->staged = NULL;
+        rank->snapshot.save_id = 0;
+}
+
+/* ---- what `stint run` says ---------------------------------------------------------------------------------------- */
+
+/* The word first, so that a program that is training sees it; then the message, for one that waits at its socket. */
+static void ask(struct rank *rank, const struct wire_run_save *m)
+{
+        struct wire_wake wake = { .save_id = m->save_id, .flags = (uint32_t)save_is_final((enum save_reason)m->reason) };
+
+        WIRE_INIT(&wake, WIRE_WAKE);
+        rank->asked_id = m->save_id;
+        rank->asked_attempt = m->attempt;
+        rank->word_id = m->save_id;
+        rank->save_flags = wake.flags ? CONTROL_FINAL : 0;
+        atomic_store_explicit(&rank->page->request_ns, clock_now(), memory_order_relaxed);
+        rank_publish(rank);
+        rank_send(rank, &wake, -1);
+}
+
+/* A further attempt: what is in staging is written again; a program that had not come so far is asked again. */
+static void again(struct rank *rank, const struct wire_run_save *m)
+{
+        const struct rank *other;
+
+        /* A program that was started anew must not save beside the snapshot of the one before it. */
+        for (other = rank->ranks->first; other; other = other->next)
+                if (other != rank && other->rank == rank->rank && other->snapshot.save_id == m->save_id)
+                        return;
+        if (rank->snapshot.save_id == m->save_id && rank->writer)
+                log_debug("rank %d: save %u is being written already", rank->rank, m->save_id);
+        else if (rank->snapshot.save_id == m->save_id && rank->staged)
+                start_writer(rank, m->attempt);
+        else if (rank->snapshot.save_id == m->save_id && (rank->snapshot.flags & SNAPSHOT_UNCHANGED))
+                report_sealed(rank, &rank->snapshot, m->attempt, NULL);
+        else if (!rank->gone)
+                ask(rank, m);
+}
+
+void saving_ask(struct ranks *r, const struct wire_run_save *m)
+{
+        struct rank *rank;
+
+        r->save = *m;
+        for (rank = r->first; rank; rank = rank->next) {
+                if (!rank->known)
+                        continue;
+                if (m->attempt > 1)
+                        again(rank, m);
+                else if (!rank->gone)
+                        ask(rank, m);
+        }
+}
+
+static void tell(struct rank *rank, const struct wire_run_result *m)
+{
+        struct wire_result result = { .save_id = m->save_id, .landed = m->landed, .step = m->step, .bytes = m->bytes };
+
+        WIRE_INIT(&result, WIRE_RESULT);
+        result.took_ns = m->took_ns;
+        memcpy(result.text, m->text, sizeof result.text);
+        rank_send(rank, &result, -1);
+}
+
+void saving_result(struct ranks *r, const struct wire_run_result *m)
+{
+        struct rank *rank, *next;
+
+        if (m->save_id > r->over_id)
+                r->over_id = m->save_id;
+        for (rank = r->first; rank; rank = next) {
+                next = rank->next;
+                if (!rank->known)
+                        continue;
+                if (m->save_id != 0 || m->rank < 0 || m->rank == rank->rank)
+                        tell(rank, m);
+                if (m->save_id == 0)
+                        continue;
+                if (rank->asked_id == m->save_id)
+                        rank->asked_id = 0;
+                if (rank->snapshot.save_id == m->save_id)
+                        saving_forget(rank);
+                rank_release(rank);
+        }
+}

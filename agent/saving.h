@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * saving: one save as the agent sees it: ask the programs, take their snapshots, have them written, report.  Which saves
+ * there are, and what they amount to, is decided by `stint run`.
+ */
+#ifndef STINT_SAVING_H
+#define STINT_SAVING_H
+
+#include "ranks.h"
+
+/* `stint run` wants a save, or a further attempt at one. */
+void saving_ask(struct ranks *r, const struct wire_run_save *m);
+
+/* ... and says what became of it: programs hear it, and what was kept for another attempt is let go. */
+void saving_result(struct ranks *r, const struct wire_run_result *m);
+
+/* A program has copied its state, or could not. */
+void saving_snapshot(struct rank *rank, const struct wire_snapshot *m);
+void saving_snapshot_failed(struct rank *rank, const struct wire_snapshot_failed *m);
+
+/* A program's connection is over: a save that it had not reached fails; one that is in staging goes on. */
+void saving_gone(struct rank *rank);
+
+/* No further attempt will come: lets go of the snapshot kept for one. */
+void saving_forget(struct rank *rank);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * staging: makes the image of a checkpoint file in shared memory, and all of its pages, before the first snapshot: a
+ * copy into memory that is not there yet runs at a tenth of the speed.  Called by ranks when a layout arrives.
+ */
+#include "staging.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "channel.h"
+#include "clock.h"
+#include "durable.h"
+#include "duration.h"
+#include "store.h"
+#include "table.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; older kernels answer EINVAL */
+#endif
+
+#define PAGE 4096
+
+struct staging *staging_hold(struct staging *s)
+{
+        s->references++;
+        return s;
+}
+
+void staging_drop(struct staging *s)
+{
+        if (!s || --s->references > 0)
+                return;
+        if (s->image)
+                munmap(s->image, s->image_bytes);
+        if (s->fd >= 0)
+                close(s->fd);
+        free(s);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------- */
+
+int staging_populate(void *memory, uint64_t bytes, struct stint_error *err)
+{
+        volatile unsigned char *page = memory;
+        uint64_t at;
+
+        if (madvise(memory, bytes, MADV_POPULATE_WRITE) == 0)
+                return 0;
+        if (errno != EINVAL)
+                return error_system(err, errno == EFAULT ? ENOMEM : errno, "the memory for staging cannot be made present");
+        for (at = 0; at < bytes; at += PAGE)
+                page[at] = page[at]; /* a write is what makes the page */
+        return 0;
+}
+
+/*
+ * Shared memory is granted without a question, and who touches the page too many is killed: by the kernel, and it may
+ * choose the training.  So ask first.  What the kernel says is what it could give without swapping.
+ */
+int staging_room(uint64_t bytes, struct stint_error *err)
+{
+        char line[128], need[32], have[32];
+        unsigned long long available_kib = 0;
+        int known = 0;
+        FILE *f = fopen("/proc/meminfo", "re");
+
+        if (!f)
+                return 0;
+        while (!known && fgets(line, sizeof line, f))
+                known = sscanf(line, "MemAvailable: %llu kB", &available_kib) == 1;
+        fclose(f);
+        if (!known || bytes / 1024 < available_kib)
+                return 0;
+        return error_set(err, ENOMEM, "staging needs %s of memory and this node has %s left; ask the scheduler for more memory",
+                         size_format(need, sizeof need, (int64_t)bytes),
+                         size_format(have, sizeof have, (int64_t)available_kib * 1024));
+}
+
+/* ---- one job ------------------------------------------------------------------------------------------------------ */
+
+/* The layout as memory of our own: what the program could still do to its memfd must not matter. */
+static void *read_table(const struct staging_job *job, struct stint_error *err)
+{
+        const uint64_t bytes = job->count * job->record_bytes;
+        void *table;
+        int seals;
+
+        if (job->count > TABLE_MOST || job->record_bytes < table_record_bytes(0) ||
+            job->record_bytes > table_record_bytes(STINT_MAX_NAME)) {
+                error_set(err, EBADMSG, "the layout has %llu records of %u bytes, which cannot be",
+                          (unsigned long long)job->count, job->record_bytes);
+                return NULL;
+        }
+        seals = fcntl(job->table_fd, F_GET_SEALS);
+        if (seals < 0 || !(seals & F_SEAL_WRITE) || channel_memory_check(job->table_fd, bytes, NULL) < 0) {
+                error_set(err, EBADMSG, "the layout does not come in sealed memory of %llu bytes", (unsigned long long)bytes);
+                return NULL;
+        }
+        table = malloc(bytes ? bytes : 1);
+        if (!table) {
+                error_set(err, ENOMEM, "no memory for a layout of %llu tensors", (unsigned long long)job->count);
+                return NULL;
+        }
+        if (durable_pread(job->table_fd, table, bytes, 0, "the layout", err) < 0 ||
+            table_check(table, job->count, job->record_bytes, 0, err) < 0) {
+                free(table);
+                return NULL;
+        }
+        return table;
+}
+
+static uint64_t state_bytes(void *table, uint64_t count, uint32_t record_bytes)
+{
+        uint64_t i, sum = 0;
+
+        for (i = 0; i < count; i++)
+                sum += table_at(table, record_bytes, i)->bytes;
+        return sum;
+}
+
+/* The tables are the same but for the offsets, which only the old one has yet. */
+static int same_layout(const struct staging_job *job, const unsigned char *table)
+{
+        const struct staging *old = job->old;
+        const size_t skip = sizeof(uint64_t); /* file_offset is the first field */
+        uint64_t i;
+
+        if (!old || old->count != job->count || old->record_bytes != job->record_bytes)
+                return 0;
+        for (i = 0; i < job->count; i++) {
+                const uint64_t at = i * job->record_bytes;
+
+                if (memcmp(table + at + skip, old->image + old->table_offset + at + skip, job->record_bytes - skip) != 0)
+                        return 0;
+        }
+        return 1;
+}
+
+/* Takes the old staging when its size is right, its pages being there already; else lets it go before a new one is made,
+ * so that there are never two where one is needed. */
+static struct staging *memory_for(struct staging_job *job, uint64_t image_bytes, struct stint_error *err)
+{
+        struct staging *s = job->old;
+
+        job->old = NULL;
+        if (s && s->image_bytes == image_bytes) {
+                memset(s->image, 0, image_bytes);
+                return s;
+        }
+        staging_drop(s);
+        if (staging_room(image_bytes, err) < 0)
+                return NULL;
+        s = calloc(1, sizeof *s);
+        if (!s) {
+                error_set(err, ENOMEM, "no memory for staging");
+                return NULL;
+        }
+        s->references = 1;
+        s->image_bytes = image_bytes;
+        s->fd = channel_memory("stint-staging", image_bytes, err);
+        if (s->fd < 0) {
+                free(s);
+                return NULL;
+        }
+        s->image = mmap(NULL, image_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+        if (s->image == MAP_FAILED) {
+                s->image = NULL;
+                error_system(err, errno, "cannot map %llu bytes of staging", (unsigned long long)image_bytes);
+        }
+        if (!s->image || staging_populate(s->image, image_bytes, err) < 0) {
+                staging_drop(s);
+                return NULL;
+        }
+        return s;
+}
+
+/* The image of this template with its table filled in. */
+static struct staging *make(struct staging_job *job, const struct store_template *t, void *table, struct stint_error *err)
+{
+        struct staging *s = memory_for(job, t->image_bytes, err);
+
+        if (!s)
+                return NULL;
+        if (store_copy(t, s->image, err) < 0) {
+                staging_drop(s);
+                return NULL;
+        }
+        memcpy(s->image + t->table_offset, table, job->count * job->record_bytes);
+        s->state_bytes = state_bytes(table, job->count, job->record_bytes);
+        s->table_offset = t->table_offset;
+        s->hashes_offset = t->hashes_offset;
+        s->meta_offset = t->meta_offset;
+        s->count = job->count;
+        s->record_bytes = job->record_bytes;
+        return s;
+}
+
+void staging_job_run(struct work *work)
+{
+        struct staging_job *job = (struct staging_job *)work;
+        const int64_t begin_ns = clock_now();
+        struct store_template t;
+        void *table = read_table(job, &job->err);
+
+        if (table && same_layout(job, table)) {
+                job->made = job->old;
+                job->old = NULL;
+        } else if (table && store_build(&t, table, job->count, job->record_bytes, &job->err) == 0) {
+                job->made = make(job, &t, table, &job->err);
+                store_close(&t);
+        }
+        free(table);
+        job->took_ns = clock_now() - begin_ns;
+}
+
+void staging_job_free(struct staging_job *job)
+{
+        if (job->table_fd >= 0)
+                close(job->table_fd);
+        staging_drop(job->old);
+        staging_drop(job->made);
+        free(job);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * staging: the memory that a program copies its state into, which has the layout of the checkpoint file byte for byte.
+ * Made from a layout by one job on a thread; ranks asks for it, writer writes it.  References are counted on the loop's
+ * thread only.
+ */
+#ifndef STINT_STAGING_H
+#define STINT_STAGING_H
+
+#include <stdint.h>
+#include "error.h"
+#include "work.h"
+
+struct staging {
+        int references;
+        int fd;               /* a memfd that can neither shrink nor grow */
+        unsigned char *image; /* all of it, mapped */
+        uint64_t image_bytes, state_bytes;
+        uint64_t table_offset, hashes_offset, meta_offset, count;
+        uint32_t record_bytes;
+};
+
+struct staging *staging_hold(struct staging *s);
+void staging_drop(struct staging *s); /* frees it with the last reference; NULL is allowed */
+
+/* One staging being made. */
+struct staging_job {
+        struct work work;
+        void *owner;      /* of whoever started it */
+        uint32_t layout;  /* likewise: nothing here looks at it */
+        int table_fd;     /* the layout that was asked for; closed by staging_job_free */
+        uint64_t count;
+        uint32_t record_bytes;
+        struct staging *old; /* the one before, held by nobody else, or NULL: serves again when it fits */
+
+        struct staging *made; /* with one reference, or NULL and err */
+        struct stint_error err;
+        int64_t took_ns;
+};
+
+/* What the job does, on a thread. */
+void staging_job_run(struct work *work);
+
+/* Frees a job and what it still holds. */
+void staging_job_free(struct staging_job *job);
+
+/* Makes every page of mapped memory present, as writing it would.  -1 with ENOMEM. */
+int staging_populate(void *memory, uint64_t bytes, struct stint_error *err);
+
+/* 0 when this machine has that much memory to give, else -1 with ENOMEM and how much it has. */
+int staging_room(uint64_t bytes, struct stint_error *err);
+
+#endif

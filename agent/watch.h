@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * watch: the agent's own timer.  Gathers what deadline.h asks for, tells `stint run` when a save is due, keeps the times in
+ * the control pages right, and reports progress once a second while a program is connected.
+ */
+#ifndef STINT_WATCH_H
+#define STINT_WATCH_H
+
+#include <uv.h>
+#include "deadline.h"
+#include "ranks.h"
+
+struct watch {
+        uv_timer_t due;  /* when to act next */
+        uv_timer_t tick; /* once a second while a program is connected */
+        struct ranks *ranks;
+        struct deadline_inputs in;
+        int64_t asked_end_ns; /* the deadline for which the final save was asked */
+        int64_t retry_ns;     /* no trigger that is not final before this */
+        int closed;
+};
+
+void watch_open(struct watch *w, uv_loop_t *loop, struct ranks *ranks);
+
+/* Something changed: plans again, and acts when it is time to. */
+void watch_plan(struct watch *w);
+
+/* What `stint run` says. */
+void watch_deadline(struct watch *w, const struct wire_run_deadline *m);
+void watch_measured(struct watch *w, const struct wire_run_measured *m);
+void watch_save(struct watch *w, const struct wire_run_save *m);
+
+void watch_close(struct watch *w);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * writer: one save of one rank, from staging to a synced file with a seal.  Started by saving for each snapshot; it
+ * never touches anything but the part it is told to write.
+ */
+#ifndef STINT_WRITER_H
+#define STINT_WRITER_H
+
+#include <stdint.h>
+#include "error.h"
+#include "rundir.h"
+#include "seal.h"
+#include "staging.h"
+#include "work.h"
+
+struct writer {
+        struct work work;
+        void *owner; /* of whoever started it; nothing here looks at it */
+        uint32_t save_id, attempt;
+
+        /* What to write, and where. */
+        char checkpoints[RUNDIR_PATH + 16]; /* the folder checkpoints/ of the run */
+        int64_t checkpoint_step;
+        struct staging *staging; /* held; dropped by writer_free */
+        struct seal seal;        /* who, when and which metrics; the rest is filled in */
+        char program[64];
+
+        /* What became of it. */
+        int failed;
+        struct stint_error err;
+        int64_t hash_ns;  /* during which nothing was written yet */
+        int64_t write_ns; /* everything else, from creating the file to the synced seal */
+};
+
+/* What the job does, on a thread.  A failure leaves the part as it is: whoever asked for the save removes it. */
+void writer_run(struct work *work);
+
+void writer_free(struct writer *w);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* options: the --stint-... options of `stint run`, from one table that also makes its help. */
+#ifndef STINT_OPTIONS_ROOM_H
+#define STINT_OPTIONS_ROOM_H
+
+#include <stdint.h>
+#include "error.h"
+#include "rundir.h"
+
+struct run_options {
+        char dir[RUNDIR_PATH];      /* absolute */
+        char name[64];
+        int keep;                   /* generations kept, best and pinned ones not counted; at least 1 */
+        int64_t interval_ns;        /* 0: automatic; CLOCK_NEVER: off */
+        int64_t mtbf_ns, margin_ns;
+        int take_over, adopt, exit0_done, quiet;
+        int attend_fd;              /* -1, or where the solo coordinator reports (libstint's spawn) */
+
+        /* the local scheduler */
+        int64_t limit_ns;           /* 0: none */
+        int64_t grace_ns, kill_wait_ns;
+        int64_t preempt_after_ns[16]; /* of the n-th stint of this invocation; 0: not */
+        int preempt_count;
+        int requeues;               /* most; -1: any number */
+        int local;                  /* 1: any option of the local scheduler was given */
+
+        char **command;             /* the program and its arguments, NULL behind; points into argv */
+};
+
+/* Reads argv[1..] ("run" already taken off); stops at "--" or the first word that is no option.  -1 with EINVAL and the
+ * nearest option that exists; 1 when --help was asked for and printed. */
+int run_options_parse(struct run_options *o, int argc, char **argv, struct stint_error *err);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* run_events: what reaches `stint run` from outside, signals, agents, verbs, the scheduler, and which room it concerns. */
+#ifndef STINT_RUN_EVENTS_H
+#define STINT_RUN_EVENTS_H
+
+#include "run_agents.h"
+#include "run_deadline.h"
+
+struct run;
+
+/* The agents'; arg is the struct run. */
+extern const struct agents_events story_agents_events;
+
+/* SIGTERM, SIGINT or SIGHUP came to `stint run` itself. */
+void event_signal(struct run *r, int signal);
+
+/* A verb came in; arg is the struct run. */
+void event_verb(void *arg, enum wire_verb_what what);
+
+/* The scheduler told another deadline; arg is the struct run. */
+void event_deadline(void *arg, const struct run_deadline *d, int fresh);
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * run_identity: what a run is: run.json, written once when it begins, and DONE, written once when it is complete.  `stint
+ * run` calls in at its start, and at the end of training.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "durable.h"
+#include "fault.h"
+#include "run_identity.h"
+#include "rundir.h"
+
+#define FORMAT 1
+#define MOST_BYTES ((size_t)4 << 20)
+
+/* ---- reading --------------------------------------------------------------------------------------------------- */
+
+static int from_json(struct identity *id, json_t *root)
+{
+        const char *run;
+        json_int_t uid, format;
+        json_t *command;
+
+        if (json_unpack(root, "{s:I, s:s, s:{s:I}, s:o}", "format", &format, "id", &run, "owner", "uid", &uid, "command",
+                        &command) != 0)
+                return -1;
+        if (format != FORMAT || strlen(run) != sizeof id->run_id - 1 || !json_is_array(command))
+                return -1;
+        memcpy(id->run_id, run, sizeof id->run_id);
+        id->uid = (uid_t)uid;
+        id->command = json_incref(command);
+        return 0;
+}
+
+int identity_read(struct identity *id, const char *run_dir, struct stint_error *err)
+{
+        char path[RUNDIR_PATH + RUNDIR_NAME];
+        struct identity read = { 0 };
+        char *text;
+        size_t n;
+        json_t *root;
+        int rc;
+
+        if (rundir_join(path, sizeof path, run_dir, RUNDIR_RUN, NULL, err) != 0 ||
+            durable_read(path, MOST_BYTES, &text, &n, err) != 0)
+                return -1;
+        root = json_loadb(text, n, 0, NULL);
+        free(text);
+        rc = root == NULL ? -1 : from_json(&read, root);
+        json_decref(root);
+        if (rc != 0)
+                return error_set(err, EBADMSG, "%s cannot be read as the identity of a run; use another run directory", path);
+        if (read.uid != getuid()) {
+                error_set(err, EPERM, "the run in %s belongs to the user with uid %u, and this is uid %u", run_dir,
+                          (unsigned)read.uid, (unsigned)getuid());
+                identity_fini(&read);
+                return -1;
+        }
+        *id = read;
+        return 0;
+}
+
+/* ---- writing --------------------------------------------------------------------------------------------------- */
+
+static int new_id(char *out, struct stint_error *err)
+{
+        unsigned char random[16];
+        size_t i;
+
+        if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+                return error_system(err, errno, "no random bytes for the id of the run");
+        for (i = 0; i < sizeof random; i++)
+                snprintf(out + 2 * i, 3, "%02x", random[i]);
+        return 0;
+}
+
+/* A word that is not UTF-8 cannot stand in JSON; it is written byte by byte as \xNN, and compared that way too. */
+static json_t *word_to_json(const char *word)
+{
+        json_t *json = json_string(word);
+        size_t i, n = strlen(word);
+        char *spelled;
+
+        if (json != NULL)
+                return json;
+        spelled = malloc(4 * n + 1);
+        if (spelled == NULL)
+                return NULL;
+        for (i = 0; i < n; i++)
+                snprintf(spelled + 4 * i, 5, "\\x%02x", (unsigned char)word[i]);
+        json = json_string(spelled);
+        free(spelled);
+        return json;
+}
+
+static json_t *command_to_json(char *const *command)
+{
+        json_t *words = json_array();
+
+        for (; command != NULL && *command != NULL; command++)
+                json_array_append_new(words, word_to_json(*command));
+        return words;
+}
+
+static json_t *to_json(const struct identity *id, const char *name, const char *scheduler, const char *job)
+{
+        char when[32], host[64] = "", cwd[4096] = "";
+        const struct passwd *pw = getpwuid(id->uid);
+        json_t *root;
+
+        gethostname(host, sizeof host - 1);
+        if (getcwd(cwd, sizeof cwd) == NULL)
+                cwd[0] = '\0';
+        root = json_pack("{s:i, s:s, s:s, s:s, s:{s:I, s:s}, s:s, s:{s:s, s:s}, s:O}", "format", FORMAT, "id", id->run_id, "name",
+                         name, "created", clock_format(when, sizeof when, clock_wall()), "owner", "uid", (json_int_t)id->uid,
+                         "user", pw == NULL ? "" : pw->pw_name, "host", host, "scheduler", "name", scheduler, "job", job,
+                         "command", id->command);
+        if (root != NULL)
+                json_object_set_new(root, "cwd", word_to_json(cwd));
+        return root;
+}
+
+static int write_json(const char *run_dir, const char *file, json_t *root, struct stint_error *err)
+{
+        char path[RUNDIR_PATH + RUNDIR_NAME];
+        char *text = root == NULL ? NULL : json_dumps(root, JSON_INDENT(2));
+        int rc;
+
+        json_decref(root);
+        if (text == NULL)
+                return error_set(err, EINVAL, "%s cannot be written as JSON", file);
+        rc = rundir_join(path, sizeof path, run_dir, file, NULL, err);
+        if (rc == 0)
+                rc = durable_replace(path, text, strlen(text), 0644, err);
+        free(text);
+        return rc;
+}
+
+int identity_create(struct identity *id, const char *run_dir, const char *name, const char *scheduler, const char *job,
+                    char *const *command, struct stint_error *err)
+{
+        struct identity made = { .uid = getuid() };
+
+        if (new_id(made.run_id, err) != 0)
+                return -1;
+        made.command = command_to_json(command);
+        if (write_json(run_dir, RUNDIR_RUN, to_json(&made, name, scheduler, job), err) != 0) {
+                identity_fini(&made);
+                return -1;
+        }
+        *id = made;
+        return 0;
+}
+
+/* ---- the command ----------------------------------------------------------------------------------------------- */
+
+int identity_same_command(const struct identity *id, char *const *command)
+{
+        json_t *words = command_to_json(command);
+        int same = json_equal(words, id->command);
+
+        json_decref(words);
+        return same;
+}
+
+const char *identity_command(char *out, size_t size, const struct identity *id)
+{
+        size_t i, used = 0;
+        json_t *word;
+
+        out[0] = '\0';
+        json_array_foreach(id->command, i, word) {
+                int n = snprintf(out + used, size - used, "%s%s", i == 0 ? "" : " ", json_string_value(word));
+
+                if (n < 0 || (size_t)n >= size - used)
+                        break;
+                used += (size_t)n;
+        }
+        return out;
+}
+
+void identity_fini(struct identity *id)
+{
+        json_decref(id->command);
+        *id = (struct identity){ 0 };
+}
+
+/* ---- DONE ------------------------------------------------------------------------------------------------------ */
+
+int done_read(const char *run_dir, int64_t *step)
+{
+        char path[RUNDIR_PATH + RUNDIR_NAME];
+        struct stat st;
+        json_t *root, *member;
+
+        *step = -1;
+        if (rundir_join(path, sizeof path, run_dir, RUNDIR_DONE, NULL, NULL) != 0 || stat(path, &st) != 0)
+                return 0;
+        root = json_load_file(path, 0, NULL);
+        member = json_object_get(root, "step");
+        if (json_is_integer(member))
+                *step = json_integer_value(member);
+        json_decref(root);
+        return 1;
+}
+
+int done_write(const char *run_dir, const char *run_id, uint32_t stint, int64_t step, struct stint_error *err)
+{
+        char when[32];
+        int code = fault_point("complete.before_done");
+
+        if (code != 0)
+                return error_system(err, code, "%s/" RUNDIR_DONE, run_dir);
+        if (write_json(run_dir, RUNDIR_DONE,
+                       json_pack("{s:s, s:I, s:I, s:s}", "run", run_id, "stint", (json_int_t)stint, "step", (json_int_t)step,
+                                 "time", clock_format(when, sizeof when, clock_wall())),
+                       err) != 0)
+                return -1;
+        fault_point("complete.after_done"); /* whatever it says: the run is complete */
+        return 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* run_identity: RUN/run.json, which says whose run this is and what it runs, and RUN/DONE, which says that it is complete. */
+#ifndef STINT_RUN_IDENTITY_H
+#define STINT_RUN_IDENTITY_H
+
+#include <jansson.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "error.h"
+#include "seal.h"
+
+struct identity {
+        char run_id[SEAL_RUN_ID]; /* 32 hex digits */
+        uid_t uid;
+        json_t *command; /* array of strings; empty for programs that started by themselves */
+};
+
+/* Reads run.json; ENOENT when there is none, EPERM when it belongs to another user. */
+int identity_read(struct identity *id, const char *run_dir, struct stint_error *err);
+
+/* Writes run.json, once in a run's life, under the lease, and fills *id.  command ends with NULL and may be NULL. */
+int identity_create(struct identity *id, const char *run_dir, const char *name, const char *scheduler, const char *job,
+                    char *const *command, struct stint_error *err);
+
+/* 1 when the run is for this very command. */
+int identity_same_command(const struct identity *id, char *const *command);
+
+/* The command as one line for people, cut where needed.  Answers out. */
+const char *identity_command(char *out, size_t size, const struct identity *id);
+
+void identity_fini(struct identity *id);
+
+/* What DONE says: 1 and the step (-1 when that cannot be read) when the run is complete, 0 when it is not. */
+int done_read(const char *run_dir, int64_t *step);
+
+/* Marks the run as complete, durably: fault points complete.before_done and complete.after_done. */
+int done_write(const char *run_dir, const char *run_id, uint32_t stint, int64_t step, struct stint_error *err);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * run_restore: which checkpoint a program gets: the newest whole one that every rank can read to the last byte.
+ *
+ *   ASKING    some ranks have asked, others have not
+ *   CHOOSING  the catalog is read, or a damaged generation is being set aside
+ *   READING   every rank's agent reads the same candidate
+ *   GIVEN     every rank has read it; the programs copy it
+ */
+#ifndef STINT_RUN_RESTORE_H
+#define STINT_RUN_RESTORE_H
+
+#include <jansson.h>
+#include "catalog.h"
+#include "wire.h"
+
+struct run;
+
+enum restoring_state { RESTORING_ASKING = 0, RESTORING_CHOOSING, RESTORING_READING, RESTORING_GIVEN };
+
+struct restore {
+        enum restoring_state state;
+        uint32_t ranks;
+        unsigned char *heard;       /* per rank: has it answered what this state waits for? */
+        uint32_t heard_count;
+        int code;                   /* worst answer of this state: EBADMSG before others */
+        char text[WIRE_TEXT];
+        struct catalog catalog;
+        size_t at;                  /* the candidate */
+        int abandoned;              /* a rank went away while the thread was at work */
+        int set_back;               /* a newer one was damaged or could not be read */
+        uint32_t lineage;           /* highest there is */
+        json_t *passed_over;        /* ["step-…: reason", ...] */
+        json_t *events;             /* of the work in the thread */
+        struct stint_error problem; /* of that work */
+        int64_t began_ns, read_ns;
+        uint64_t bytes;
+};
+
+enum restore_choice { CHOICE_READ, CHOICE_FRESH, CHOICE_FAILED };
+
+/*
+ * What to do with the candidates from c->entries[*at] on, for a program of that run with so many ranks: moves *at over those
+ * that cannot be meant.  landed: the run has had a checkpoint before, so none is no fresh start.  text (size bytes) says why
+ * CHOICE_FAILED.  Pure.
+ */
+enum restore_choice restore_choose(const struct catalog *c, size_t *at, const char *run_id, uint32_t ranks, int landed,
+                                   char *text, size_t size);
+
+/* Messages of agents. */
+void restore_ask(struct run *r, const struct wire_agent_restore_ask *m);
+void restore_read(struct run *r, const struct wire_agent_restore_read *m);
+void restore_done(struct run *r, const struct wire_agent_restore_done *m);
+
+/* A rank went away: what was begun cannot be ended. */
+void restore_rank_gone(struct run *r);
+
+void restore_fini(struct restore *s);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * run_save: the state of the one save that may be in flight, as a table of states and pure functions.  run_saving.c does
+ * what they answer.
+ *
+ *   IDLE -> WANTED      every agent was asked
+ *        -> SEALING     a rank has sealed, others have not
+ *        -> COMMITTING  all have: the part is being made whole
+ *        -> IDLE        landed, or failed
+ *   CLEARING comes before WANTED when an earlier try left something, and between two attempts; DOOMED is CLEARING of a save
+ *   that has failed meanwhile.
+ */
+#ifndef STINT_RUN_SAVE_H
+#define STINT_RUN_SAVE_H
+
+#include <stdint.h>
+#include "deadline.h"
+#include "error.h"
+#include "wire.h"
+
+enum saving_state { SAVING_IDLE = 0, SAVING_CLEARING, SAVING_DOOMED, SAVING_WANTED, SAVING_SEALING, SAVING_COMMITTING, SAVING_STATES };
+
+enum saving_event {
+        SAVING_START = 0,    /* a save is wanted and may begin */
+        SAVING_START_DIRTY,  /* the same, and leftovers of an earlier one must go first */
+        SAVING_CLEARED,      /* they went */
+        SAVING_RANK_SEALED,
+        SAVING_ALL_SEALED,
+        SAVING_BROKEN,       /* a rank failed, went away, or was never there */
+        SAVING_COMMITTED,
+        SAVING_COMMIT_FAILED,
+        SAVING_EVENTS
+};
+
+/* What the caller does now. */
+enum saving_act { SAVING_NOTHING = 0, SAVING_CLEAR, SAVING_ASK, SAVING_COMMIT, SAVING_LAND, SAVING_FAIL };
+
+/* What becomes of a wish to save. */
+enum saving_wish { SAVING_BEGINS, SAVING_WAITS, SAVING_JOINS, SAVING_DROPPED };
+
+#define SAVING_ATTEMPTS 2                          /* of a final save; others have one */
+#define SAVING_TOO_SOON (1 * CLOCK_SECOND)         /* after a save: an interval save is dropped */
+
+struct save {
+        enum saving_state state;
+        uint32_t id, attempt;        /* of the save in flight, or the last one */
+        enum save_reason reason;
+        enum save_reason pending;    /* waits for the one in flight; SAVE_NONE: nothing does */
+        uint32_t ranks;              /* of this save */
+        unsigned char *sealed;       /* one per rank: 0, or 1 */
+        unsigned char *asked;        /* one per rank: it asked for this very save */
+        uint32_t sealed_count, unchanged_count;
+        int64_t step;                /* of the checkpoint, -1 until a rank has told */
+        uint64_t bytes;
+        int64_t delay_ns, copy_ns, hash_ns, write_ns; /* the slowest rank's */
+        int64_t asked_ns, last_seal_ns, finished_ns;  /* finished: of the save before */
+        int dirty;                   /* a failed save may have left a part */
+        char text[WIRE_TEXT];        /* why it failed */
+};
+
+/* The row of the table: what state and what to do.  may_retry: an attempt is left. */
+enum saving_act save_next(enum saving_state *state, enum saving_event event, int may_retry);
+
+/* What becomes of a wish to save for this reason, now.  rank is who asked, -1 for anybody else.  Notes what has to wait. */
+enum saving_wish save_wish(struct save *s, enum save_reason reason, int32_t rank, int64_t now_ns);
+
+/* Begins the save of `ranks` ranks that rank (-1: none of them) asked for: a new id, nothing sealed.  Answers what to do.  -1
+ * (no memory) leaves it IDLE. */
+int save_begin(struct save *s, enum save_reason reason, int32_t rank, uint32_t ranks, int64_t now_ns, enum saving_act *act,
+               struct stint_error *err);
+
+/* A rank sealed, failed, or is gone.  Messages of another save or attempt are passed over: SAVING_NOTHING. */
+enum saving_act save_sealed(struct save *s, const struct wire_agent_sealed *m, int64_t now_ns);
+enum saving_act save_failed(struct save *s, const struct wire_agent_save_failed *m);
+enum saving_act save_rank_gone(struct save *s, uint32_t rank);
+
+/* The save in flight cannot land, for the reason in text; retry 0: not even at a second attempt. */
+enum saving_act save_broken(struct save *s, const char *text, int retry);
+
+/* The work that was asked for is done. */
+enum saving_act save_cleared(struct save *s);
+enum saving_act save_committed(struct save *s, int failed, const char *text);
+
+/* Takes what waits: its reason, or SAVE_NONE.  Only when idle. */
+enum save_reason save_take_pending(struct save *s);
+
+static inline int save_in_flight(const struct save *s)
+{
+        return s->state != SAVING_IDLE;
+}
+
+void save_fini(struct save *s);
+
+const char *saving_state_name(enum saving_state state);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* run_saving: does what run_save.h decides: asks agents, commits, tells everybody what became of it. */
+#ifndef STINT_RUN_SAVING_H
+#define STINT_RUN_SAVING_H
+
+#include "deadline.h"
+#include "wire.h"
+
+struct run;
+
+/* Somebody wants a save; rank is who asked, -1 for anybody but a rank of the program. */
+void saving_want(struct run *r, enum save_reason reason, int32_t rank);
+
+/* Messages of agents. */
+void saving_sealed(struct run *r, const struct wire_agent_sealed *m);
+void saving_failed(struct run *r, const struct wire_agent_save_failed *m);
+
+/* A rank is there, or gone; an agent is gone with all of its ranks. */
+void saving_rank_came(struct run *r);
+void saving_rank_gone(struct run *r, uint32_t rank);
+void saving_agent_lost(struct run *r, int restarting);
+
+/* The program has ended: what is in flight can only end badly, unless every rank has sealed. */
+void saving_give_up(struct run *r, const char *text);
+
+/* After the last agent ended: finishes or removes what this stint left in parts.  Blocks. */
+void saving_settle_own(struct run *r);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * run_verdict: decides what an end is called and what `stint run` exits with, and speaks for stints that were killed before
+ * they could.  run_story.c calls in at the beginning and at the end.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "duration.h"
+#include "log.h"
+#include "run.h"
+#include "run_verdict.h"
+#include "rundir.h"
+
+/* ---- the past -------------------------------------------------------------------------------------------------- */
+
+static const char *event_of(const json_t *line)
+{
+        const char *event = json_string_value(json_object_get(line, "event"));
+
+        return event == NULL ? "" : event;
+}
+
+static int64_t integer_of(const json_t *line, const char *key, int64_t otherwise)
+{
+        const json_t *value = json_object_get(line, key);
+
+        return json_is_integer(value) ? json_integer_value(value) : otherwise;
+}
+
+static int is_landing(const json_t *line)
+{
+        if (strcmp(event_of(line), "finished_part") == 0)
+                return 1;
+        return strcmp(event_of(line), "save") == 0 && json_is_true(json_object_get(line, "landed"));
+}
+
+/* A set-back makes older steps the newest again, so the last line counts, not the highest step. */
+void past_read(struct past *p, const json_t *lines)
+{
+        size_t i;
+        json_t *line;
+
+        *p = (struct past){ .landed_step = -1 };
+        json_array_foreach(lines, i, line) {
+                int64_t stint = integer_of(line, "stint", 0);
+
+                if (stint > p->last_stint && stint <= UINT32_MAX)
+                        p->last_stint = (uint32_t)stint;
+                if (is_landing(line)) {
+                        p->ever_landed = 1;
+                        p->landed_step = integer_of(line, "step", -1);
+                }
+        }
+}
+
+int64_t lost_steps(int64_t last_step, int64_t landed_step)
+{
+        if (last_step < 0)
+                return 0;
+        if (landed_step < 0)
+                return last_step;
+        return last_step > landed_step ? last_step - landed_step : 0;
+}
+
+/* ---- this stint's end ------------------------------------------------------------------------------------------ */
+
+static const char *stop_word(enum save_reason reason)
+{
+        return reason == SAVE_LIMIT ? "time limit" : reason == SAVE_PREEMPTED ? "preempted" : "stopped";
+}
+
+static int child_code(const struct ending *e)
+{
+        return e->child_signal != 0 ? 128 + e->child_signal : e->child_code;
+}
+
+const char *ending_why(const struct ending *e, int *exit_code)
+{
+        *exit_code = child_code(e);
+        if (e->complete)
+                return "complete";
+        if (e->lease_lost) {
+                *exit_code = EXIT_OWN;
+                return "stopped";
+        }
+        if (e->stop != SAVE_NONE || e->limit != SAVE_NONE || e->cancelled) {
+                *exit_code = EXIT_CONTINUE;
+                if (e->cancelled)
+                        return "cancelled";
+                return stop_word(e->stop != SAVE_NONE ? e->stop : e->limit);
+        }
+        if (e->child_signal != 0)
+                return "crashed";
+        return e->child_code != 0 ? "exited" : "ended, not complete";
+}
+
+int ending_requeues(const struct ending *e)
+{
+        enum save_reason reason = e->stop != SAVE_NONE ? e->stop : e->limit;
+
+        if (e->complete || e->cancelled || e->lease_lost)
+                return 0;
+        return reason == SAVE_LIMIT || reason == SAVE_PREEMPTED;
+}
+
+const char *verdict_saved(char *out, size_t size, int64_t step, uint64_t bytes, int64_t took_ns, int64_t left_ns)
+{
+        char how_much[32], how_long[32], before[32];
+
+        size_format(how_much, sizeof how_much, (int64_t)bytes);
+        duration_format(how_long, sizeof how_long, took_ns);
+        if (left_ns == CLOCK_NEVER)
+                snprintf(out, size, "saved step %" PRId64 ", %s, in %s", step, how_much, how_long);
+        else if (left_ns >= 0)
+                snprintf(out, size, "saved step %" PRId64 ", %s, in %s, %s before the limit", step, how_much, how_long,
+                         duration_format(before, sizeof before, left_ns));
+        else
+                snprintf(out, size, "saved step %" PRId64 ", %s, in %s, %s after the limit", step, how_much, how_long,
+                         duration_format(before, sizeof before, -left_ns));
+        return out;
+}
+
+/* ---- an earlier stint that was killed -------------------------------------------------------------------------- */
+
+static int has_end(const json_t *lines, int64_t stint)
+{
+        size_t i;
+        json_t *line;
+
+        json_array_foreach(lines, i, line)
+                if (integer_of(line, "stint", 0) == stint && strcmp(event_of(line), "end") == 0)
+                        return 1;
+        return 0;
+}
+
+/* What was on disk when that stint was over: the last landing in a line of it or of an earlier one, or of its part that was
+ * finished since. */
+static int64_t landed_by(const json_t *lines, int64_t stint)
+{
+        int64_t step = -1;
+        size_t i;
+        json_t *line;
+
+        json_array_foreach(lines, i, line)
+                if (is_landing(line) && integer_of(line, "of_stint", integer_of(line, "stint", 0)) <= stint)
+                        step = integer_of(line, "step", step);
+        return step;
+}
+
+/* The progress file is a hint, written without a sync; of another stint it says nothing. */
+static int64_t progress_of(const char *run_dir, int64_t stint)
+{
+        char path[RUNDIR_PATH + RUNDIR_NAME];
+        int64_t step = -1;
+        json_t *root;
+
+        if (rundir_join(path, sizeof path, run_dir, RUNDIR_PROGRESS, NULL, NULL) != 0)
+                return -1;
+        root = json_load_file(path, 0, NULL);
+        if (root != NULL && integer_of(root, "stint", 0) == stint)
+                step = integer_of(root, "step", -1);
+        json_decref(root);
+        return step;
+}
+
+static int end_killed(struct journal *j, const char *run_dir, const json_t *lines, uint32_t stint, struct stint_error *err)
+{
+        int64_t landed = landed_by(lines, stint), last = progress_of(run_dir, stint);
+        uint32_t by = j->stint;
+        char verdict[200];
+        int rc;
+
+        if (last < landed)
+                last = landed;
+        if (landed >= 0)
+                snprintf(verdict, sizeof verdict, "killed; step %" PRId64 " stands, about %" PRId64 " steps lost", landed,
+                         lost_steps(last, landed));
+        else
+                snprintf(verdict, sizeof verdict, "killed before anything had landed");
+        log_notice("stint %u: ended: %s", stint, verdict);
+        j->stint = stint;
+        rc = journal_add(j, "end",
+                         json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "why", "killed", "verdict", verdict, "last_step",
+                                   (json_int_t)last, "landed_step", (json_int_t)landed, "lost_steps",
+                                   (json_int_t)lost_steps(last, landed), "by", (json_int_t)by),
+                         err);
+        j->stint = by;
+        return rc;
+}
+
+int verdict_on_earlier(struct journal *j, const char *run_dir, const json_t *lines, struct stint_error *err)
+{
+        size_t i;
+        json_t *line;
+
+        json_array_foreach(lines, i, line) {
+                int64_t stint = integer_of(line, "stint", 0);
+
+                if (strcmp(event_of(line), "start") != 0 || stint <= 0 || stint >= j->stint || has_end(lines, stint))
+                        continue;
+                if (end_killed(j, run_dir, lines, (uint32_t)stint, err) != 0)
+                        return -1;
+        }
+        return 0;
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * wire: the messages of stint, as fixed little-endian structs; no sockets here.  Every message begins with its size,
+ * version and type, and a type has exactly one size, so nothing is parsed: it is checked, then used.  Texts are
+ * terminated and zero behind.  docs/protocol.md tells the conversations.
+ */
+#ifndef STINT_WIRE_H
+#define STINT_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "error.h"
+#include "seal.h"
+
+#define WIRE_VERSION 1
+#define WIRE_MOST 4096 /* largest message */
+#define WIRE_TEXT 400  /* a sentence */
+
+struct wire_header {
+        uint32_t size;    /* of the whole message, this header counted */
+        uint16_t version;
+        uint16_t type;    /* enum wire_type */
+};
+
+enum wire_type {
+        /* program -> agent, on the channel */
+        WIRE_HELLO = 1, WIRE_LAYOUT, WIRE_RESTORE, WIRE_RESTORE_DONE, WIRE_SNAPSHOT, WIRE_SNAPSHOT_FAILED, WIRE_ASK_SAVE,
+        WIRE_COMPLETE, WIRE_BYE,
+        /* agent -> program */
+        WIRE_WELCOME = 32, WIRE_REFUSED, WIRE_STAGING, WIRE_LAYOUT_REFUSED, WIRE_RESTORE_IMAGE, WIRE_WAKE, WIRE_RESULT,
+        WIRE_COMPLETED,
+        /* `stint run` -> agent, on its stdin */
+        WIRE_RUN_DEADLINE = 64, WIRE_RUN_MEASURED, WIRE_RUN_BEST, WIRE_RUN_SAVE, WIRE_RUN_RESULT, WIRE_RUN_RESTORE,
+        WIRE_RUN_USE, WIRE_RUN_COMPLETED,
+        /* agent -> `stint run`, on its stdout */
+        WIRE_AGENT_READY = 96, WIRE_AGENT_RANK, WIRE_AGENT_LAYOUT, WIRE_AGENT_TRIGGER, WIRE_AGENT_TERM, WIRE_AGENT_ASK_SAVE,
+        WIRE_AGENT_PROGRESS, WIRE_AGENT_SEALED, WIRE_AGENT_SAVE_FAILED, WIRE_AGENT_RESTORE_ASK, WIRE_AGENT_RESTORE_READ,
+        WIRE_AGENT_RESTORE_DONE, WIRE_AGENT_COMPLETE, WIRE_AGENT_GONE,
+        /* `stint run` <-> scheduler */
+        WIRE_SCHEDULER_ASK = 128, WIRE_SCHEDULER_ANSWER,
+        /* a verb -> `stint run`, and its answer */
+        WIRE_VERB = 160, WIRE_VERB_ANSWER
+};
+
+/* ---- program -> agent ---- */
+
+struct wire_hello {
+        struct wire_header header;
+        int32_t rank, ranks;
+        uint32_t oldest, newest; /* versions of this protocol that the library speaks */
+        int32_t agree_every;
+        uint32_t reserved;
+        char library[16];        /* stint_version() */
+        char program[64];        /* name of the executable */
+};
+
+struct wire_layout { /* with one descriptor: the table, in memory sealed against writing and change of size */
+        struct wire_header header;
+        uint32_t layout;         /* counts the layouts of this process, from 1 */
+        uint32_t record_bytes;
+        uint64_t count;
+};
+
+enum restore_which { RESTORE_NEWEST = 0 };
+
+struct wire_restore {
+        struct wire_header header;
+        uint32_t which;          /* enum restore_which */
+        uint32_t reserved;
+};
+
+struct wire_restore_done { /* what the program made of the image it was given */
+        struct wire_header header;
+        int32_t code;            /* 0, or an errno value: it was refused, nothing was copied */
+        uint32_t reserved;
+        int64_t step;
+        int64_t copy_ns;
+        char text[WIRE_TEXT];
+};
+
+#define SNAPSHOT_UNCHANGED 1u /* nothing was copied: the state is that of the checkpoint of this step, landed already */
+
+struct wire_snapshot { /* the staging of `layout` holds the state now, and stays as it is until RESULT */
+        struct wire_header header;
+        uint32_t save_id, layout;
+        int64_t step;            /* of this rank */
+        int64_t checkpoint_step; /* highest of all ranks */
+        int64_t delay_ns;        /* from the request to the safe point */
+        int64_t copy_ns;
+        int64_t wall_ns;
+        uint32_t flags;
+        uint32_t metric_count;
+        struct seal_metric metrics[SEAL_METRICS];
+};
+
+struct wire_snapshot_failed {
+        struct wire_header header;
+        uint32_t save_id;
+        int32_t code;
+        int64_t step;
+        char text[WIRE_TEXT];
+};
+
+struct wire_ask_save { /* answered by WAKE and a new id in the control word, or by RESULT with save_id 0 */
+        struct wire_header header;
+        uint32_t reason;         /* enum save_reason: SAVE_PROGRAM, SAVE_BEST, SAVE_COMPLETE */
+        uint32_t reserved;
+        int64_t step;
+};
+
+struct wire_complete {
+        struct wire_header header;
+        int64_t step;
+};
+
+struct wire_bye {
+        struct wire_header header;
+        int64_t step;
+        uint32_t stopped;        /* 1: after STINT_STOP */
+        uint32_t reserved;
+};
+
+/* ---- agent -> program ---- */
+
+struct wire_welcome { /* with one descriptor: the control page */
+        struct wire_header header;
+        uint32_t stint;
+        uint32_t agent_pid;
+        char run_id[40];
+        char dir[1024];          /* the run directory */
+};
+
+struct wire_refused {
+        struct wire_header header;
+        int32_t code;
+        uint32_t reserved;
+        char text[WIRE_TEXT];
+};
+
+struct wire_staging { /* with one descriptor: the image, its table within it has the offsets */
+        struct wire_header header;
+        uint32_t layout;
+        uint32_t record_bytes;
+        uint64_t count;
+        uint64_t image_bytes;
+        uint64_t table_offset;
+};
+
+struct wire_layout_refused {
+        struct wire_header header;
+        uint32_t layout;
+        int32_t code;
+        char text[WIRE_TEXT];
+};
+
+enum restore_status { RESTORE_FRESH = 0, RESTORE_IMAGE = 1, RESTORE_FAILED = 2 };
+
+struct wire_restore_image { /* with one descriptor when status is RESTORE_IMAGE: the image, read and checked */
+        struct wire_header header;
+        uint32_t status;
+        int32_t code;
+        int64_t step;            /* of this rank */
+        int64_t checkpoint_step;
+        uint64_t image_bytes, table_offset, count;
+        uint32_t record_bytes;
+        uint32_t has_best;       /* best_* below are set: the best metric of the checkpoints there are */
+        double best_value;
+        uint32_t best_goal, reserved;
+        char best_name[SEAL_METRIC_NAME];
+        char checkpoint[128];    /* its name */
+        char text[WIRE_TEXT];    /* why it failed; or which newer ones were passed over and why */
+};
+
+struct wire_wake { /* the control word has a new save in it */
+        struct wire_header header;
+        uint32_t save_id;
+        uint32_t flags;          /* 1: final */
+};
+
+struct wire_result {
+        struct wire_header header;
+        uint32_t save_id;        /* 0: the save that the program asked for is not made */
+        uint32_t landed;
+        int64_t step;
+        uint64_t bytes;
+        int64_t took_ns;
+        char text[WIRE_TEXT];    /* why it did not land */
+};
+
+struct wire_completed {
+        struct wire_header header;
+        uint32_t done;
+        int32_t code;
+        char text[WIRE_TEXT];
+};
+
+/* ---- `stint run` -> agent ---- */
+
+struct wire_run_deadline {
+        struct wire_header header;
+        int64_t left_ns;         /* CLOCK_NEVER: not known */
+        uint32_t cause;          /* enum deadline_cause */
+        uint32_t reserved;
+};
+
+struct wire_run_measured {
+        struct wire_header header;
+        int64_t delay_ns, snapshot_ns, write_ns, commit_ns;
+        uint32_t saves;
+        uint32_t reserved;
+        int64_t margin_ns, interval_ns, mtbf_ns; /* settings; see deadline.h */
+};
+
+struct wire_run_best {
+        struct wire_header header;
+        uint32_t goal;           /* 0: there is none */
+        uint32_t reserved;
+        double value;
+        char name[SEAL_METRIC_NAME];
+};
+
+struct wire_run_save {
+        struct wire_header header;
+        uint32_t save_id;
+        uint32_t attempt;        /* from 1; from 2 on the agent writes what is in staging again, if it has it */
+        uint32_t reason;         /* enum save_reason */
+        uint32_t lineage;
+};
+
+struct wire_run_result {
+        struct wire_header header;
+        uint32_t save_id;        /* 0: what rank asked for is not made */
+        uint32_t landed;
+        int64_t step;
+        uint64_t bytes;
+        int64_t took_ns;
+        int32_t rank;            /* with save_id 0: who asked; -1: all */
+        uint32_t reserved;
+        char text[WIRE_TEXT];
+};
+
+struct wire_run_restore { /* to the agent that has this rank */
+        struct wire_header header;
+        int32_t rank;
+        uint32_t status;         /* enum restore_status: IMAGE reads `checkpoint`; FRESH and FAILED go to the program */
+        int32_t code;
+        uint32_t ranks;
+        int64_t checkpoint_step;
+        uint64_t file_bytes, root; /* what the manifest says of this rank's file */
+        char checkpoint[128];    /* name within checkpoints/ */
+        char text[WIRE_TEXT];
+};
+
+struct wire_run_use { /* every rank has read it: hand it to the program */
+        struct wire_header header;
+        int32_t rank;
+        uint32_t has_best;
+        double best_value;
+        uint32_t best_goal, reserved;
+        char best_name[SEAL_METRIC_NAME];
+        char text[WIRE_TEXT];
+};
+
+struct wire_run_completed {
+        struct wire_header header;
+        uint32_t done;
+        int32_t code;
+        char text[WIRE_TEXT];
+};
+
+/* ---- agent -> `stint run` ---- */
+
+struct wire_agent_ready {
+        struct wire_header header;
+        uint32_t pid;
+        uint32_t reserved;
+        char node[64];
+        char socket[104];        /* what programs find in STINT_AGENT */
+};
+
+struct wire_agent_rank {
+        struct wire_header header;
+        int32_t rank, ranks;
+        uint32_t pid;
+        int32_t agree_every;
+        char program[64];
+};
+
+struct wire_agent_layout {
+        struct wire_header header;
+        int32_t rank;
+        uint32_t reserved;
+        uint64_t tensors, state_bytes, image_bytes;
+        int64_t took_ns;         /* to build the template */
+};
+
+struct wire_agent_trigger {
+        struct wire_header header;
+        uint32_t reason;         /* enum save_reason: CALIBRATE, INTERVAL, LIMIT, PREEMPTED */
+        uint32_t reserved;
+        int64_t left_ns, lead_ns;
+};
+
+struct wire_agent_term { /* the agent had SIGTERM: a grace began, or the step was asked to end */
+        struct wire_header header;
+};
+
+struct wire_agent_ask_save {
+        struct wire_header header;
+        int32_t rank;
+        uint32_t reason;
+        int64_t step;
+};
+
+struct wire_agent_progress {
+        struct wire_header header;
+        int32_t rank;
+        uint32_t steps;          /* measured so far */
+        int64_t step;
+        int64_t step_p50_ns, step_p99_ns;
+        int64_t quiet_ns;        /* since the last safe point or poll */
+        int64_t lead_ns, left_ns;
+};
+
+struct wire_agent_sealed {
+        struct wire_header header;
+        uint32_t save_id, attempt;
+        int32_t rank;
+        uint32_t ranks;
+        int64_t step, checkpoint_step;
+        uint32_t flags;          /* SNAPSHOT_UNCHANGED: nothing was written */
+        uint32_t reserved;
+        uint64_t file_bytes, state_bytes;
+        int64_t delay_ns, copy_ns, hash_ns, write_ns;
+};
+
+struct wire_agent_save_failed {
+        struct wire_header header;
+        uint32_t save_id, attempt;
+        int32_t rank;
+        int32_t code;
+        int64_t checkpoint_step; /* -1: the program did not get as far as a snapshot */
+        char text[WIRE_TEXT];
+};
+
+struct wire_agent_restore_ask {
+        struct wire_header header;
+        int32_t rank;
+        uint32_t ranks;
+        uint32_t which;
+        uint32_t reserved;
+};
+
+struct wire_agent_restore_read {
+        struct wire_header header;
+        int32_t rank;
+        int32_t code;            /* 0; EBADMSG: damaged; anything else: could not be read */
+        int64_t took_ns;
+        uint64_t bytes;
+        char text[WIRE_TEXT];
+};
+
+struct wire_agent_restore_done {
+        struct wire_header header;
+        int32_t rank;
+        int32_t code;
+        int64_t step, copy_ns;
+        char text[WIRE_TEXT];
+};
+
+struct wire_agent_complete {
+        struct wire_header header;
+        int32_t rank;
+        uint32_t reserved;
+        int64_t step;
+};
+
+struct wire_agent_gone {
+        struct wire_header header;
+        int32_t rank;
+        uint32_t clean;          /* 1: it said BYE; 0: the connection broke */
+        uint32_t stopped;        /* 1: after STINT_STOP */
+        uint32_t reserved;
+        int64_t step;
+};
+
+/* ---- scheduler ---- */
+
+struct wire_scheduler_ask {
+        struct wire_header header;
+        uint32_t question;       /* enum scheduler_question */
+        uint32_t reserved;
+        char job[64];
+};
+
+struct wire_scheduler_answer {
+        struct wire_header header;
+        uint32_t question;
+        int32_t failed;
+        uint32_t state;          /* enum scheduler_state */
+        uint32_t cause;          /* enum deadline_cause */
+        int64_t left_ns;
+        uint32_t can_requeue;
+        uint32_t restarts;
+        char text[200];
+};
+
+/* ---- verbs ---- */
+
+enum wire_verb_what { VERB_SAVE = 1, VERB_STOP };
+
+struct wire_verb {
+        struct wire_header header;
+        uint32_t what;           /* enum wire_verb_what */
+        uint32_t reserved;
+};
+
+struct wire_verb_answer { /* when it is done, landed or not */
+        struct wire_header header;
+        int32_t code;
+        uint32_t reserved;
+        int64_t step;
+        uint64_t bytes;
+        int64_t took_ns;
+        char text[WIRE_TEXT];
+};
+
+/* Fills a header: WIRE_INIT(&message, WIRE_HELLO) after `struct wire_hello message = { 0 }`. */
+#define WIRE_INIT(message, kind) \
+        ((message)->header = (struct wire_header){ .size = sizeof *(message), .version = WIRE_VERSION, .type = (kind) })
+
+/* The size a message of this type has; 0 for a type there is not. */
+size_t wire_size(unsigned type);
+
+/* 0 when a header can begin a message of this version: its type is known and its size is that type's.  -1 with EBADMSG, or
+ * EPROTONOSUPPORT for another version. */
+int wire_check_header(const struct wire_header *header, struct stint_error *err);
+
+/* 0 when these n bytes are one message of this version: its header holds, its size is n, its texts are terminated and zero
+ * behind, and a SNAPSHOT counts no more metrics than it has.  -1 with EBADMSG, or EPROTONOSUPPORT for another version. */
+int wire_check(const void *bytes, size_t n, struct stint_error *err);
+
+/* "HELLO", for log lines. */
+const char *wire_name(unsigned type);
+
+/* Copies text into a field of a message, cut where needed, zeros behind. */
+void wire_text(char *field, size_t size, const char *text);
+
+#endif

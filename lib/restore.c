@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* restore: stint_restore, from asking the agent to the last byte copied.  stint.c and the first safe point call in. */
+#include "restore.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "duration.h"
+#include "fault.h"
+#include "safepoint.h"
+
+#define BACK_NS (10 * CLOCK_SECOND) /* how long an agent that broke off may take to be back */
+
+/* What is being restored, while it is. */
+struct image {
+        struct wire_restore_image told; /* status FRESH: the rest is empty */
+        char *base;
+        size_t bytes;
+        int64_t copy_ns;
+};
+
+/* ---- asking --------------------------------------------------------------------------------------------------- */
+
+static int has_image(void *arg)
+{
+        struct session *session = arg;
+
+        return session->inbox.has_image;
+}
+
+/* Asks, and asks again when the agent went away and came back. */
+static int ask(struct stint *s, struct stint_error *err)
+{
+        struct wire_restore m = { 0 };
+        int64_t back_ns;
+
+        WIRE_INIT(&m, WIRE_RESTORE);
+        m.which = RESTORE_NEWEST;
+        for (;;) {
+                if (session_send(&s->session, &m, sizeof m, -1, err) == 0 &&
+                    session_await(&s->session, has_image, &s->session, CLOCK_NEVER, err) == 1)
+                        return 0;
+                back_ns = clock_now() + BACK_NS;
+                if (session_reconnect(&s->session, back_ns) < 0)
+                        return error_set(err, ENOTCONN, "the agent went away during the restore and did not come back: nothing was restored");
+        }
+}
+
+static int map_image(struct image *image, int fd, struct stint_error *err)
+{
+        const struct wire_restore_image *told = &image->told;
+        void *base;
+
+        if (fd < 0)
+                return error_set(err, EPROTO, "the agent gave an image without its memory");
+        if (channel_memory_check(fd, told->image_bytes, err) < 0)
+                return -1;
+        base = mmap(NULL, told->image_bytes, PROT_READ, MAP_SHARED, fd, 0);
+        if (base == MAP_FAILED)
+                return error_system(err, errno, "the %" PRIu64 " bytes of checkpoint %s cannot be mapped", told->image_bytes, told->checkpoint);
+        image->base = base;
+        image->bytes = told->image_bytes;
+        return layout_check_image(base, told->image_bytes, told->table_offset, told->count, told->record_bytes, err);
+}
+
+/* Takes the agent's answer: image->told, and the image mapped where there is one. */
+static int fetch(struct stint *s, struct image *image, struct stint_error *err)
+{
+        struct session_inbox *inbox = &s->session.inbox;
+        int fd, rc = 0;
+
+        if (ask(s, err) < 0)
+                return -1;
+        image->told = inbox->image;
+        fd = inbox->image_fd;
+        inbox->has_image = 0;
+        inbox->image_fd = -1;
+        if (image->told.status == RESTORE_FAILED)
+                rc = error_set(err, image->told.code > 0 ? image->told.code : EIO, "%s",
+                               *image->told.text ? image->told.text : "the checkpoints of this run cannot be used; `stint ls` shows them");
+        else if (image->told.status == RESTORE_IMAGE)
+                rc = map_image(image, fd, err);
+        if (fd >= 0)
+                close(fd);
+        return rc;
+}
+
+/* ---- does it fit? --------------------------------------------------------------------------------------------- */
+
+static const struct table_record *record_at(const struct image *image, uint64_t i)
+{
+        return (const struct table_record *)(const void *)(image->base + image->told.table_offset + i * image->told.record_bytes);
+}
+
+static int match_records(struct stint *s, const struct image *image, struct stint_error *err)
+{
+        const struct table_record *record;
+        struct layout_tensor *t;
+        uint64_t i;
+
+        for (i = 0; i < image->told.count; i++) {
+                record = record_at(image, i);
+                t = layout_find(&s->layout, record->name);
+                if (!t)
+                        continue;
+                if (t->record)
+                        return error_set(err, EBADMSG, "'%s' stands twice in checkpoint %s", t->name, image->told.checkpoint);
+                if (layout_fits(t, record, err) < 0)
+                        return error_wrap(err, "checkpoint %s does not fit this program", image->told.checkpoint);
+                t->record = record;
+        }
+        return 0;
+}
+
+static int check_missing(struct stint *s, const struct image *image, struct stint_error *err)
+{
+        const struct layout_tensor *t;
+
+        for (t = s->layout.tensors; t; t = layout_next(t))
+                if (!t->record && !s->allow_missing)
+                        return error_set(err, EPROTO,
+                                         "checkpoint %s has no tensor '%s', which the program attached; "
+                                         "if it may keep the value it has, set options.allow_missing", image->told.checkpoint, t->name);
+        return 0;
+}
+
+static int carry_rest(struct stint *s, const struct image *image, struct stint_error *err)
+{
+        const struct table_record *record;
+        uint64_t i;
+
+        for (i = 0; i < image->told.count; i++) {
+                record = record_at(image, i);
+                if (!layout_find(&s->layout, record->name) &&
+                    layout_carry(&s->layout, record, image->base + record->file_offset, err) < 0)
+                        return error_wrap(err, "checkpoint %s does not fit this program", image->told.checkpoint);
+        }
+        return 0;
+}
+
+/* Everything that can be known before the first byte is copied. */
+static int check_fit(struct stint *s, const struct image *image, struct stint_error *err)
+{
+        int code;
+
+        if (match_records(s, image, err) < 0 || check_missing(s, image, err) < 0 || carry_rest(s, image, err) < 0)
+                return -1;
+        code = fault_point("restore.before_copy");
+        return code ? error_system(err, code, "the restore failed at restore.before_copy") : 0;
+}
+
+static void forget_records(struct stint *s)
+{
+        struct layout_tensor *t;
+
+        for (t = s->layout.tensors; t; t = layout_next(t))
+                t->record = NULL;
+}
+
+/* What check_fit did to the layout is undone; then nobody needs the image any more. */
+static void drop_image(struct stint *s, struct image *image)
+{
+        struct layout_tensor *t, *next;
+
+        forget_records(s);
+        for (t = s->layout.tensors; t; t = next) {
+                next = layout_next(t);
+                if (!t->device)
+                        layout_detach(&s->layout, t->name, NULL);
+        }
+        if (image->base)
+                munmap(image->base, image->bytes);
+        image->base = NULL;
+}
+
+/* ---- the copy ------------------------------------------------------------------------------------------------- */
+
+static int copy_all(struct stint *s, const struct image *image, struct stint_error *err)
+{
+        uint64_t middle = s->layout.count / 2, i = 0;
+        const struct layout_tensor *t;
+        int code;
+
+        for (t = s->layout.tensors; t; t = layout_next(t), i++) {
+                if (i == middle && (code = fault_point("restore.mid_copy")))
+                        return error_system(err, code, "the restore failed at restore.mid_copy");
+                if (t->record && t->bytes &&
+                    t->device->copy_in(t->tensor.data, image->base + t->record->file_offset, t->bytes, err) < 0)
+                        return error_wrap(err, "tensor '%s' could not be restored", t->name);
+        }
+        if (device_sync_all(err) < 0)
+                return -1;
+        code = fault_point("restore.after_copy");
+        return code ? error_system(err, code, "the restore failed at restore.after_copy") : 0;
+}
+
+static int copy_timed(struct stint *s, struct image *image, struct stint_error *err)
+{
+        int64_t began_ns = clock_now();
+        int rc = copy_all(s, image, err);
+
+        image->copy_ns = clock_now() - began_ns;
+        if (rc < 0)
+                error_wrap(err, "the state is restored in part only, do not train with it");
+        return rc;
+}
+
+static void say_done(struct stint *s, const struct image *image, const struct stint_error *failed)
+{
+        struct wire_restore_done m = { 0 };
+
+        WIRE_INIT(&m, WIRE_RESTORE_DONE);
+        m.step = image->told.step;
+        m.copy_ns = image->copy_ns;
+        if (failed) {
+                m.code = failed->code;
+                wire_text(m.text, sizeof m.text, failed->text);
+        }
+        session_send(&s->session, &m, sizeof m, -1, NULL);
+}
+
+static void settle(struct stint *s, struct image *image)
+{
+        const struct wire_restore_image *told = &image->told;
+        char bytes[32], took[32];
+
+        forget_records(s);
+        s->restored.image = image->base;
+        s->restored.bytes = image->bytes;
+        s->step = told->step;
+        snapshot_landed(&s->snapshot, told->checkpoint_step, told->step);
+        if (told->has_best)
+                snapshot_best_known(&s->snapshot, told->best_name, (enum stint_goal)told->best_goal, told->best_value);
+        say_done(s, image, NULL);
+        session_log(&s->session, STINT_LOG_NOTICE, "restored step %" PRId64 " from %s: %" PRIu64 " tensors, %s, copied in %s%s%s", told->step,
+                    told->checkpoint, told->count, size_format(bytes, sizeof bytes, (int64_t)told->image_bytes),
+                    duration_format(took, sizeof took, image->copy_ns), *told->text ? "; " : "", told->text);
+        if (s->layout.carried)
+                session_log(&s->session, STINT_LOG_NOTICE, "%" PRIu64 " tensors of the checkpoint are not attached yet: they are carried along",
+                            s->layout.carried);
+        restore_release(s);
+}
+
+/* ---- all ranks together --------------------------------------------------------------------------------------- */
+
+/* One reduction over how it went: 0, or -1 when it failed here (*err stays) or at another rank. */
+static int agree_on(struct stint *s, int failed, int64_t checkpoint_step, struct stint_error *err)
+{
+        struct agreement *a = &s->agreement;
+        int64_t words[AGREE_WORDS];
+
+        agreement_silence(words);
+        words[AGREE_FAILED] = failed ? a->rank + 1 : 0;
+        words[AGREE_LANDED] = checkpoint_step;
+        words[AGREE_LANDED_LEAST] = -checkpoint_step;
+        if (agreement_now(a, words, failed ? NULL : err) < 0 || failed)
+                return -1;
+        if (a->all[AGREE_FAILED])
+                return error_set(err, ECANCELED, "rank %d could not restore (its own log says why): no rank does",
+                                 (int)a->all[AGREE_FAILED] - 1);
+        if (a->all[AGREE_LANDED] != -a->all[AGREE_LANDED_LEAST])
+                return error_set(err, EPROTO, "the ranks were given different checkpoints, of step %" PRId64 " to %" PRId64,
+                                 -a->all[AGREE_LANDED_LEAST], a->all[AGREE_LANDED]);
+        return 0;
+}
+
+static int fail(struct stint *s, struct image *image, const struct stint_error *why)
+{
+        drop_image(s, image);
+        if (image->told.status == RESTORE_IMAGE)
+                say_done(s, image, why);
+        safepoint_refuse(s, why);
+        s->why = *why;
+        return -1;
+}
+
+/* The story, once it is sure that every rank has an agent. */
+static int restore_together(struct stint *s, int64_t *step, const struct stint_error *forgone)
+{
+        struct image image = { .told = { .step = -1, .checkpoint_step = -1 } };
+        struct stint_error why;
+        int rc;
+
+        rc = fetch(s, &image, &why);
+        if (rc == 0 && image.told.status == RESTORE_IMAGE)
+                rc = forgone ? error_set(&why, forgone->code, "%s", forgone->text) : check_fit(s, &image, &why);
+        if (rc == 0 && image.told.status != RESTORE_IMAGE)
+                image.told.checkpoint_step = -1;
+        if (agree_on(s, rc < 0, image.told.checkpoint_step, &why) < 0)
+                return fail(s, &image, &why);
+        if (image.told.status != RESTORE_IMAGE)
+                return STINT_FRESH;
+        rc = copy_timed(s, &image, &why);
+        if (agree_on(s, rc < 0, image.told.checkpoint_step, &why) < 0)
+                return fail(s, &image, &why);
+        settle(s, &image);
+        if (step)
+                *step = image.told.step;
+        return STINT_RESTORED;
+}
+
+/* 1 when every rank has an agent, 0 when none has, -1 when only some have. */
+static int everybody_able(struct stint *s, struct stint_error *err)
+{
+        struct agreement *a = &s->agreement;
+        int64_t words[AGREE_WORDS];
+
+        if (!session_usable(&s->session))
+                session_reconnect(&s->session, clock_now() + BACK_NS);
+        agreement_silence(words);
+        words[AGREE_ABLE] = session_usable(&s->session);
+        words[AGREE_UNABLE] = session_usable(&s->session) ? 0 : a->rank + 1;
+        if (agreement_now(a, words, err) < 0)
+                return -1;
+        if (!a->all[AGREE_UNABLE])
+                return 1;
+        if (!a->all[AGREE_ABLE] && s->session.off)
+                return 0;
+        return error_set(err, ENOTCONN, "rank %d has no agent: nothing can be restored, and nothing will be saved",
+                         (int)a->all[AGREE_UNABLE] - 1);
+}
+
+static int restore_any(struct stint *s, int64_t *step, const struct stint_error *forgone)
+{
+        struct image none = { .base = NULL };
+        struct stint_error why;
+        int able, rc;
+
+        s->restored.asked = 1;
+        able = everybody_able(s, &why);
+        rc = able < 0 ? fail(s, &none, &why) : able ? restore_together(s, step, forgone) : STINT_FRESH;
+        if (session_usable(&s->session))
+                snapshot_prepare(&s->snapshot, NULL);
+        s->look_ns = 0;
+        return rc;
+}
+
+int restore_state(struct stint *s, int64_t *step)
+{
+        if (s->restored.asked)
+                return error_set(&s->why, EALREADY, "stint_restore was called after training began, or twice; call it once, before");
+        return restore_any(s, step, NULL);
+}
+
+void restore_forgone(struct stint *s)
+{
+        struct stint_error why;
+
+        error_set(&why, ECANCELED, "the program did not call stint_restore although this run has checkpoints: "
+                  "nothing is saved in this stint, so as not to bury them; call stint_restore, or use another run directory");
+        if (session_usable(&s->session))
+                session_log(&s->session, STINT_LOG_WARNING, "the program goes to its first safe point without stint_restore");
+        restore_any(s, NULL, &why);
+}
+
+void restore_release(struct stint *s)
+{
+        if (!s->restored.image || s->layout.carried)
+                return;
+        munmap(s->restored.image, s->restored.bytes);
+        s->restored.image = NULL;
+}

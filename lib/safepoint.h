@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * safepoint: the handle, and what happens at a safe point: almost always nothing, which costs a load, a clock read and two
+ * stores; else the slow path, which reads the agent's mail, lets the ranks agree, takes a snapshot, and waits where the
+ * stint ends.  The public functions of stint.c call in.
+ */
+#ifndef STINT_SAFEPOINT_H
+#define STINT_SAFEPOINT_H
+
+#include <stdint.h>
+#include "agreement.h"
+#include "layout.h"
+#include "restore.h"
+#include "session.h"
+#include "snapshot.h"
+
+struct stint {
+        struct session session; /* first: its control page wants its alignment */
+
+        /* What the fast path compares. */
+        uint64_t seen;   /* the control word with which there was nothing to do */
+        int64_t look_ns; /* from then on the slow path is taken anyway; 0: at the next safe point */
+        int64_t last_ns; /* when the safe point before this ended; 0: there was none */
+        int64_t step;    /* of the last safe point; -1: there was none */
+
+        struct layout layout;
+        struct snapshot snapshot;
+        struct restored restored;
+        struct agreement agreement;
+
+        uint32_t connects;   /* the connection that `handled` belongs to */
+        uint32_t handled;    /* id of the last save that was acted on */
+        int active;          /* still training: neither in stint_complete nor in stint_close */
+        int backwards;       /* at this safe point the program gave a step that is lower than the last */
+        int stopped;         /* STINT_STOP was answered */
+        int finished;        /* stint_complete was called: stint_close waits for nobody */
+        int allow_missing;
+        int refusing;        /* nothing is saved in this stint, so as not to bury checkpoints that were not restored */
+        struct stint_error refusal; /* why */
+        struct stint_error why;     /* of the last call that failed */
+};
+
+/* The slow path of stint_step; now_ns was read at its beginning. */
+int safepoint_slow(struct stint *s, int64_t step, int64_t now_ns);
+
+/* stint_save. */
+int safepoint_save(struct stint *s, int64_t step, int64_t now_ns);
+
+/* stint_complete, and with complete == 0 the part of stint_close in which other ranks are waited for. */
+int safepoint_finish(struct stint *s, int complete);
+
+/* From now on nothing is saved; says so once. */
+void safepoint_refuse(struct stint *s, const struct stint_error *why);
+
+/* The words of this rank as they are now, for a reduction. */
+void safepoint_words(const struct stint *s, int64_t words[AGREE_WORDS]);
+
+static inline int safepoint_fast(struct stint *s, int64_t step)
+{
+        struct control_page *page = s->session.page;
+        uint64_t word = atomic_load_explicit(&page->word, memory_order_acquire);
+        int64_t now_ns = clock_now();
+
+        if (__builtin_expect(word != s->seen || now_ns >= s->look_ns || step < s->step, 0))
+                return safepoint_slow(s, step, now_ns);
+        histogram_add(&page->steps, now_ns - s->last_ns);
+        s->last_ns = now_ns;
+        s->step = step;
+        atomic_store_explicit(&page->safe_ns, now_ns, memory_order_relaxed);
+        atomic_store_explicit(&page->step, step, memory_order_relaxed);
+        return STINT_CONTINUE;
+}
+
+#endif

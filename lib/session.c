@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* session: the connection to the agent.  Safe points, restore and the public functions call in. */
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "spawn.h"
+
+#define FIRST_CONNECT_NS (2 * CLOCK_SECOND)  /* an agent that was named listens already; it may be restarting */
+#define FIRST_SPAWN_NS (600 * CLOCK_SECOND)  /* before its agent is ready, a coordinator may verify a whole checkpoint */
+#define AGAIN_SPAWN_NS (10 * CLOCK_SECOND)   /* within a safe point, once */
+#define WELCOME_NS (30 * CLOCK_SECOND)
+#define AGAIN_WELCOME_NS CLOCK_SECOND        /* within a safe point */
+#define SEND_NS (5 * CLOCK_SECOND)           /* an agent that has not read for so long will not */
+#define BACKOFF_FIRST_NS (50 * CLOCK_MS)
+#define BACKOFF_MOST_NS (5 * CLOCK_SECOND)
+#define RESPAWN_BACKOFF_NS (400 * CLOCK_MS)  /* the coordinator is started again when waiting has grown to this */
+#define LOG_LINE 700
+
+/* ---- saying --------------------------------------------------------------------------------------------------- */
+
+void session_log(const struct session *s, enum stint_log_level level, const char *format, ...)
+{
+        char line[LOG_LINE];
+        va_list arguments;
+
+        if (!s->log)
+                return;
+        va_start(arguments, format);
+        vsnprintf(line, sizeof line, format, arguments);
+        va_end(arguments);
+        s->log(s->log_arg, level, line);
+}
+
+/* ---- a child of the program ----------------------------------------------------------------------------------- */
+
+/*
+ * A process that the program forks (a data loader) inherits the handle, and with it our end of the connection: as long as it
+ * lived, the agent would think that this rank did.  So the child lets go at once, and its copy of the handle means "no stint".
+ */
+static pthread_mutex_t sessions_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct session *sessions;
+
+static void before_fork(void)
+{
+        pthread_mutex_lock(&sessions_lock);
+}
+
+static void after_fork(void)
+{
+        pthread_mutex_unlock(&sessions_lock);
+}
+
+static void in_child(void)
+{
+        struct session *s;
+
+        for (s = sessions; s; s = s->next) {
+                if (s->fd >= 0)
+                        close(s->fd);
+                s->fd = -1;
+                s->off = s->forked = 1;
+                s->page = &s->idle;
+        }
+        pthread_mutex_unlock(&sessions_lock);
+}
+
+static void watch_forks(void)
+{
+        pthread_atfork(before_fork, after_fork, in_child);
+}
+
+static void enlist(struct session *s)
+{
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+        pthread_once(&once, watch_forks);
+        pthread_mutex_lock(&sessions_lock);
+        s->next = sessions;
+        sessions = s;
+        pthread_mutex_unlock(&sessions_lock);
+}
+
+static void delist(struct session *s)
+{
+        struct session **link;
+
+        pthread_mutex_lock(&sessions_lock);
+        for (link = &sessions; *link && *link != s; link = &(*link)->next)
+                ;
+        if (*link)
+                *link = s->next;
+        pthread_mutex_unlock(&sessions_lock);
+}
+
+/* ---- the connection ------------------------------------------------------------------------------------------- */
+
+static void empty_inbox(struct session *s)
+{
+        struct session_inbox *inbox = &s->inbox;
+
+        if (inbox->staging_fd >= 0)
+                close(inbox->staging_fd);
+        if (inbox->image_fd >= 0)
+                close(inbox->image_fd);
+        memset(inbox, 0, sizeof *inbox);
+        inbox->staging_fd = inbox->image_fd = -1;
+}
+
+/* Back to the page of our own; what the agent's page said of the end of this stint stays known. */
+static void leave_page(struct session *s)
+{
+        struct control_page *page = s->page;
+
+        if (page == &s->idle)
+                return;
+        s->idle.deadline_ns = atomic_load(&page->deadline_ns);
+        s->idle.trigger_ns = atomic_load(&page->trigger_ns);
+        s->page = &s->idle;
+        munmap(page, sizeof *page);
+}
+
+static void hang_up(struct session *s)
+{
+        if (s->fd >= 0)
+                close(s->fd);
+        s->fd = -1;
+        empty_inbox(s);
+        leave_page(s);
+}
+
+static void broken(struct session *s, const char *why)
+{
+        if (s->fd < 0)
+                return;
+        hang_up(s);
+        s->backoff_ns = BACKOFF_FIRST_NS;
+        s->retry_ns = clock_now() + s->backoff_ns;
+        session_log(s, STINT_LOG_WARNING, "the agent is gone (%s): training goes on, nothing is saved until it is back", why);
+}
+
+static int send_whole(struct session *s, const void *message, size_t n, int fd, struct stint_error *err)
+{
+        int64_t until_ns = clock_now() + SEND_NS;
+        struct pollfd p = { .fd = s->fd, .events = POLLOUT };
+        struct stint_error why;
+
+        while (channel_send(s->fd, message, n, &fd, fd >= 0, &why) < 0) {
+                if ((why.code != EAGAIN && why.code != EINTR) || clock_now() >= until_ns)
+                        return error_set(err, why.code, "%s", why.text);
+                poll(&p, 1, 100);
+        }
+        return 0;
+}
+
+int session_send(struct session *s, const void *message, size_t n, int fd, struct stint_error *err)
+{
+        struct stint_error why;
+
+        if (s->fd < 0)
+                return error_set(err, ENOTCONN, "there is no agent now");
+        if (send_whole(s, message, n, fd, &why) == 0)
+                return 0;
+        broken(s, why.text);
+        return error_set(err, ENOTCONN, "the agent is gone: %s", why.text);
+}
+
+/* ---- receiving ------------------------------------------------------------------------------------------------ */
+
+static void keep_fd(int *place, int *fd)
+{
+        if (*place >= 0)
+                close(*place);
+        *place = *fd;
+        *fd = -1;
+}
+
+/* Puts one message, already checked, where its taker looks; fd is left alone by kinds that have none. */
+static void sort_message(struct session *s, const void *message, int *fd)
+{
+        const struct wire_header *header = message;
+        struct session_inbox *inbox = &s->inbox;
+
+        switch (header->type) {
+        case WIRE_STAGING:
+                memcpy(&inbox->staging, message, sizeof inbox->staging);
+                keep_fd(&inbox->staging_fd, fd);
+                inbox->has_staging = 1;
+                break;
+        case WIRE_RESTORE_IMAGE:
+                memcpy(&inbox->image, message, sizeof inbox->image);
+                keep_fd(&inbox->image_fd, fd);
+                inbox->has_image = 1;
+                break;
+        case WIRE_LAYOUT_REFUSED:
+                memcpy(&inbox->refused_layout, message, sizeof inbox->refused_layout);
+                inbox->has_refused_layout = 1;
+                break;
+        case WIRE_RESULT:
+                memcpy(&inbox->no_save, message, sizeof inbox->no_save);
+                inbox->has_no_save = inbox->no_save.save_id == 0;
+                if (!inbox->has_no_save && s->on_result)
+                        s->on_result(s->on_result_arg, &inbox->no_save);
+                break;
+        case WIRE_COMPLETED:
+                memcpy(&inbox->completed, message, sizeof inbox->completed);
+                inbox->has_completed = 1;
+                break;
+        case WIRE_WAKE: /* it ends a wait; the control word says the rest, but not that an id is asked for again */
+                inbox->wakes = inbox->wake_id == ((const struct wire_wake *)message)->save_id ? inbox->wakes + 1 : 1;
+                inbox->wake_id = ((const struct wire_wake *)message)->save_id;
+                break;
+        default:
+                session_log(s, STINT_LOG_WARNING, "the agent sent a message of kind %u, which is not for a program: ignored", header->type);
+        }
+}
+
+/* One message, checked, with at most one descriptor: 1, 0 when there is none now, -1 when the connection broke. */
+static int receive(struct session *s, void *message, size_t size, int *fd, struct stint_error *err)
+{
+        int fds[CHANNEL_FDS], n_fds = 0;
+        struct stint_error why;
+        ssize_t n;
+
+        *fd = -1;
+        n = channel_receive(s->fd, message, size, fds, &n_fds, &why);
+        if (n < 0 && (why.code == EAGAIN || why.code == EINTR))
+                return 0;
+        if (n == 0)
+                error_set(&why, ECONNRESET, "it closed the connection");
+        if (n > 0 && wire_check(message, (size_t)n, &why) < 0)
+                n = -1;
+        while (n_fds > (n > 0))
+                close(fds[--n_fds]);
+        if (n <= 0)
+                return error_set(err, why.code, "%s", why.text);
+        if (n_fds)
+                *fd = fds[0];
+        return 1;
+}
+
+/* Reads everything that is there. */
+static void drain(struct session *s)
+{
+        _Alignas(8) unsigned char message[WIRE_MOST];
+        struct stint_error why;
+        int fd, rc;
+
+        s->mail = (uint32_t)(atomic_load_explicit(&s->page->word, memory_order_acquire) & CONTROL_MAIL_MASK);
+        while ((rc = receive(s, message, sizeof message, &fd, &why)) > 0) {
+                sort_message(s, message, &fd);
+                if (fd >= 0)
+                        close(fd);
+        }
+        if (rc < 0)
+                broken(s, why.text);
+}
+
+int session_await(struct session *s, int (*done)(void *arg), void *arg, int64_t until_ns, struct stint_error *err)
+{
+        int64_t left;
+
+        for (;;) {
+                if (s->fd >= 0)
+                        drain(s);
+                if (done(arg))
+                        return 1;
+                if (s->fd < 0)
+                        return error_set(err, ENOTCONN, "the agent is gone");
+                left = until_ns == CLOCK_NEVER ? CLOCK_NEVER : until_ns - clock_now();
+                if (left <= 0)
+                        return 0;
+                /* In slices: the word may change a moment before the message that tells of it arrives. */
+                channel_wait(s->fd, left < CLOCK_SECOND ? left : CLOCK_SECOND);
+        }
+}
+
+/* ---- reaching the agent --------------------------------------------------------------------------------------- */
+
+static int map_page(struct session *s, int fd, struct stint_error *err)
+{
+        struct control_page *page;
+
+        if (fd < 0)
+                return error_set(err, EPROTO, "its WELCOME came without a control page");
+        if (channel_memory_check(fd, sizeof *page, err) < 0)
+                return error_wrap(err, "its control page cannot be used");
+        page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (page == MAP_FAILED)
+                return error_system(err, errno, "its control page cannot be mapped");
+        if (page->magic != CONTROL_MAGIC || page->version != CONTROL_VERSION || page->bytes < sizeof *page) {
+                munmap(page, sizeof *page);
+                return error_set(err, EPROTO, "its control page is of another version; install agent and libstint of the same release");
+        }
+        s->page = page;
+        return 0;
+}
+
+static int say_hello(struct session *s, struct stint_error *err)
+{
+        struct wire_hello hello = { 0 };
+
+        WIRE_INIT(&hello, WIRE_HELLO);
+        hello.rank = s->rank;
+        hello.ranks = s->ranks;
+        hello.oldest = hello.newest = WIRE_VERSION;
+        hello.agree_every = s->agree_every;
+        wire_text(hello.library, sizeof hello.library, stint_version());
+        wire_text(hello.program, sizeof hello.program, program_invocation_short_name);
+        return send_whole(s, &hello, sizeof hello, -1, err);
+}
+
+/* What the agent answers to HELLO: 0, or -1 with EACCES where it refused for good. */
+static int take_welcome(struct session *s, const void *message, int fd, struct stint_error *err)
+{
+        const struct wire_header *header = message;
+        const struct wire_welcome *welcome = message;
+        const struct wire_refused *refused = message;
+
+        if (header->type == WIRE_REFUSED)
+                return error_set(err, EACCES, "the agent refused this process: %s", refused->text);
+        if (header->type != WIRE_WELCOME)
+                return error_set(err, EPROTO, "the agent answered HELLO with %s", wire_name(header->type));
+        if (map_page(s, fd, err) < 0)
+                return -1;
+        s->stint = welcome->stint;
+        memcpy(s->dir, welcome->dir, sizeof s->dir);
+        return 0;
+}
+
+static int await_welcome(struct session *s, int64_t until_ns, struct stint_error *err)
+{
+        _Alignas(8) unsigned char message[WIRE_MOST];
+        int64_t left;
+        int fd = -1, rc;
+
+        while ((rc = receive(s, message, sizeof message, &fd, err)) == 0) {
+                left = until_ns - clock_now();
+                if (left <= 0)
+                        return error_set(err, ETIMEDOUT, "the agent listens, but did not answer in time");
+                channel_wait(s->fd, left);
+        }
+        if (rc < 0)
+                return -1;
+        rc = take_welcome(s, message, fd, err);
+        if (fd >= 0)
+                close(fd);
+        return rc;
+}
+
+static int connect_once(struct session *s, int64_t welcome_ns, struct stint_error *err)
+{
+        pid_t pid;
+        int fd = channel_connect(s->agent, &pid, err);
+
+        if (fd < 0)
+                return -1;
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        s->fd = fd;
+        if (say_hello(s, err) < 0 || await_welcome(s, clock_now() + welcome_ns, err) < 0) {
+                hang_up(s);
+                return -1;
+        }
+        s->mail = 0;
+        s->look_ns = 0;
+        s->connects++;
+        return 0;
+}
+
+static void nap(int64_t ns)
+{
+        struct timespec t = { .tv_sec = ns / CLOCK_SECOND, .tv_nsec = ns % CLOCK_SECOND };
+
+        nanosleep(&t, NULL);
+}
+
+static int connect_until(struct session *s, int64_t until_ns, struct stint_error *err)
+{
+        while (connect_once(s, WELCOME_NS, err) < 0) {
+                if ((err->code != ECONNREFUSED && err->code != ENOENT) || clock_now() >= until_ns)
+                        return -1;
+                nap(BACKOFF_FIRST_NS);
+        }
+        return 0;
+}
+
+/* One more try after the connection broke; the coordinator of a program without `stint run` is started again once. */
+static int try_again(struct session *s)
+{
+        struct stint_error why;
+
+        if (connect_once(s, AGAIN_WELCOME_NS, &why) == 0) {
+                session_log(s, STINT_LOG_NOTICE, "the agent is back: saves are possible again");
+                return 0;
+        }
+        if (why.code == EACCES) {
+                s->off = 1;
+                session_log(s, STINT_LOG_ERROR, "training goes on without checkpoints: %s", why.text);
+                return -1;
+        }
+        if (s->solo && !s->respawns && s->backoff_ns >= RESPAWN_BACKOFF_NS) {
+                s->respawns++;
+                if (spawn_coordinator(s->wanted_dir, s->agent, sizeof s->agent, clock_now() + AGAIN_SPAWN_NS, &why) < 0)
+                        session_log(s, STINT_LOG_WARNING, "the coordinator could not be started again: %s", why.text);
+                else
+                        return try_again(s);
+        }
+        s->backoff_ns = s->backoff_ns * 2 < BACKOFF_MOST_NS ? s->backoff_ns * 2 : BACKOFF_MOST_NS;
+        s->retry_ns = clock_now() + s->backoff_ns;
+        return -1;
+}
+
+int session_reconnect(struct session *s, int64_t until_ns)
+{
+        int64_t now;
+
+        while (s->fd < 0 && !s->off) {
+                now = clock_now();
+                if (now >= until_ns)
+                        return -1;
+                if (now < s->retry_ns)
+                        nap(s->retry_ns < until_ns ? s->retry_ns - now : until_ns - now);
+                try_again(s);
+                if (s->backoff_ns > CLOCK_SECOND)
+                        s->backoff_ns = CLOCK_SECOND; /* somebody is waiting */
+        }
+        return s->fd >= 0 ? 0 : -1;
+}
+
+void session_attend(struct session *s, int64_t now_ns)
+{
+        uint64_t word;
+
+        if (s->fd < 0) {
+                if (!s->off && now_ns >= s->retry_ns)
+                        try_again(s);
+                s->look_ns = s->fd >= 0 ? 0 : s->off ? CLOCK_NEVER : s->retry_ns;
+                return;
+        }
+        word = atomic_load_explicit(&s->page->word, memory_order_acquire);
+        if ((uint32_t)(word & CONTROL_MAIL_MASK) == s->mail && now_ns < s->look_ns)
+                return;
+        s->look_ns = now_ns + SESSION_LOOK_NS;
+        drain(s);
+        if (s->fd < 0)
+                s->look_ns = s->retry_ns;
+}
+
+/* ---- opening and closing -------------------------------------------------------------------------------------- */
+
+/* The run directory that the program or its environment names, as an absolute path. */
+static int name_dir(struct session *s, const char *dir, struct stint_error *err)
+{
+        char here[sizeof s->wanted_dir] = "";
+        int n;
+
+        dir = dir ? dir : getenv("STINT_DIR");
+        dir = dir && *dir ? dir : "run.stint";
+        if (*dir != '/' && !getcwd(here, sizeof here))
+                return error_system(err, errno, "the current directory has no name");
+        n = snprintf(s->wanted_dir, sizeof s->wanted_dir, "%s%s%s", here, *dir != '/' ? "/" : "", dir);
+        return n < (int)sizeof s->wanted_dir ? 0 : error_set(err, ENAMETOOLONG, "the name of the run directory is too long");
+}
+
+static int find_agent(struct session *s, const char *dir, struct stint_error *err)
+{
+        const char *named = getenv("STINT_AGENT");
+
+        if (name_dir(s, dir, err) < 0)
+                return -1;
+        s->solo = !named || !*named;
+        if (s->solo)
+                return spawn_coordinator(s->wanted_dir, s->agent, sizeof s->agent, clock_now() + FIRST_SPAWN_NS, err);
+        if (strlen(named) >= sizeof s->agent)
+                return error_set(err, ENAMETOOLONG, "STINT_AGENT in the environment is no agent's name");
+        strcpy(s->agent, named);
+        return 0;
+}
+
+static void say_where(const struct session *s, const char *dir)
+{
+        char *real = dir && s->fd >= 0 ? realpath(s->wanted_dir, NULL) : NULL;
+
+        if (dir && s->fd >= 0 && strcmp(s->dir, real ? real : s->wanted_dir))
+                session_log(s, STINT_LOG_WARNING, "the program names %s as run directory, but `stint run` keeps this run in %s", dir, s->dir);
+        free(real);
+}
+
+void session_open_off(struct session *s, const struct stint_options *options)
+{
+        memset(s, 0, sizeof *s);
+        s->fd = s->inbox.staging_fd = s->inbox.image_fd = -1;
+        s->off = 1;
+        s->page = &s->idle;
+        s->idle.deadline_ns = s->idle.trigger_ns = CLOCK_NEVER;
+        s->idle.step = -1;
+        s->log = options->log;
+        s->log_arg = options->log_arg;
+        enlist(s);
+}
+
+void session_open(struct session *s, const struct stint_options *options, int rank, int ranks, int agree_every)
+{
+        const char *setting = getenv("STINT_DIR");
+        struct stint_error why;
+
+        session_open_off(s, options);
+        s->rank = rank;
+        s->ranks = ranks;
+        s->agree_every = agree_every;
+        if (setting && !strcmp(setting, "off")) {
+                session_log(s, STINT_LOG_NOTICE, "training goes on without checkpoints, as STINT_DIR=off asks");
+                return;
+        }
+        s->off = 0;
+        if (find_agent(s, options->dir, &why) < 0 || connect_until(s, clock_now() + FIRST_CONNECT_NS, &why) < 0) {
+                s->off = 1;
+                session_log(s, STINT_LOG_WARNING, "training goes on without checkpoints: %s", why.text);
+        }
+        say_where(s, options->dir);
+}
+
+void session_give_up(struct session *s)
+{
+        s->off = 1;
+        s->dir[0] = '\0';
+        hang_up(s);
+}
+
+void session_close(struct session *s, int64_t step, int stopped)
+{
+        struct wire_bye bye = { 0 };
+
+        delist(s);
+        WIRE_INIT(&bye, WIRE_BYE);
+        bye.step = step;
+        bye.stopped = stopped != 0;
+        if (s->fd >= 0)
+                send_whole(s, &bye, sizeof bye, -1, NULL);
+        hang_up(s);
+        s->off = 1;
+}

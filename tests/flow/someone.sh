@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# tests/flow/someone.sh: a program as a stranger would bring it, with some 30 lines added: momentum that comes late, a
+# random number in one integer, a place in the data, an array that grows. It resumes bit by bit, whatever cut it off.
+set -eu
+. "$(dirname "$0")/../tap.sh"
+. "$(dirname "$0")/flow.sh"
+
+train=(someone 8 3000) # 8 epochs of 32 batches, 3 ms each
+STINT_DIR=off run "${train[@]}" "$TEST_DIR/reference.bin"
+is "$status" 0 "the program runs without stint"
+expected=$(cat "$TEST_DIR/out")
+lines=$(grep -c stint "$TEST_SOURCE/tests/programs/someone.c")
+ok "stint is in $lines of its lines, which is 30 at most" test "$lines" -le 30
+
+# ---- killed again and again ------------------------------------------------------------------------------------------
+
+run=$TEST_DIR/killed
+command=(stint run --stint-dir "$run" --stint-interval 50ms -- "${train[@]}" "$run.bin")
+# Before momentum is there, within it, and after the array grew.
+for n in 1 3 6; do
+        killed_after "$run" "$n" "${command[@]}"
+done
+run "${command[@]}"
+is "$status" 0 "killed three times, it comes to its end"
+is "$(count_events "$run" restore)" 3 "each start resumed"
+is "$(cat "$TEST_DIR/out")" "$expected" "it prints what it prints when nobody touches it"
+same_weights "$run.bin" "its factors and its record of losses are the same bits"
+ok "the run is DONE" test -e "$run/DONE"
+
+# ---- under limits ----------------------------------------------------------------------------------------------------
+
+run=$TEST_DIR/limits
+run stint run --stint-dir "$run" --stint-interval off --stint-limit 1200ms --stint-margin 200ms -- "${train[@]}" "$run.bin"
+is "$status" 0 "under limits it comes to its end"
+ok "after several stints" has_events "$run" 2 start
+is "$(journal "$run" end lost_steps | sort -u)" 0 "without a step lost"
+is "$(tail -n 1 "$TEST_DIR/out")" "$expected" "and prints the same"
+same_weights "$run.bin" "with the same bits"
+
+# ---- other epochs ----------------------------------------------------------------------------------------------------
+
+# A DONE run of a program whose command changed is carried on by nobody by accident.
+run stint run --stint-dir "$run" -- someone 9 3000 "$run.bin"
+is "$status" 125 "another command is refused where the run is DONE"
+done_testing

@@ -1,0 +1,23 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The same at every fault point from the last seal to the end of a run: commit, best, prune, DONE, lease and journal.
+set -eu
+. "$(dirname "$0")/../tap.sh"
+. "$(dirname "$0")/sweep.sh"
+
+sweep : commit.before_manifest commit.after_manifest commit.before_rename commit.after_rename \
+        best.before_link prune.before_retire prune.before_remove
+
+# These are reached once in a stint, so they are looked at in the second one.
+one_stint() # RUN: a stint that saved something and was killed
+{
+        local name
+        name=$(basename "$1").first
+        stint_once "$name" "$1"
+        wait_for 60 "a checkpoint" grep -qs '"landed": *true' "$1/journal.jsonl" || return 1
+        kill_family KILL "$name"
+        wait_exit "$name" 30
+}
+sweep one_stint lease.after_take journal.after_start complete.before_done complete.after_done
+done_testing

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* test_deadline: when to save, without a clock: by example, and by what must hold of any numbers at all. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include "deadline.h"
+
+#define S CLOCK_SECOND
+
+/* A stint of 1000 s that began at 100 s, now at 300 s, steps of 1 s, saves that cost 1 + 2 + 30 + 1 s, margin 4 s. */
+static struct deadline_inputs example(void)
+{
+        return (struct deadline_inputs){
+                .now_ns = 300 * S,
+                .start_ns = 100 * S,
+                .end_ns = 1100 * S,
+                .cause = DEADLINE_LIMIT,
+                .step_ns = S,
+                .steps = 190,
+                .agree_every = 1,
+                .measured = { .delay_ns = S, .snapshot_ns = 2 * S, .write_ns = 30 * S, .commit_ns = S, .saves = 3 },
+                .state_bytes = UINT64_C(3000000000),
+                .margin_ns = 4 * S,
+                .last_save_ns = 290 * S,
+                .interval_ns = CLOCK_NEVER,
+                .mtbf_ns = 86400 * S,
+        };
+}
+
+START_TEST(the_lead_is_the_sum_of_what_was_measured)
+{
+        struct deadline_inputs in = example();
+        struct deadline_plan plan = deadline_plan(&in);
+
+        ck_assert_int_eq(plan.lead_ns, 39 * S);
+        ck_assert_int_eq(plan.final_ns, 1061 * S);
+        ck_assert_int_eq(plan.next_ns, 1061 * S);
+        ck_assert_int_eq(plan.next, SAVE_LIMIT);
+}
+END_TEST
+
+START_TEST(several_ranks_need_the_steps_until_they_agree_and_one_more)
+{
+        struct deadline_inputs in = example();
+
+        in.agree_every = 5;
+        ck_assert_int_eq(deadline_plan(&in).lead_ns, 39 * S);
+        in.several_ranks = 1;
+        ck_assert_int_eq(deadline_plan(&in).lead_ns, 44 * S);
+        in.agree_every = 0;
+        ck_assert_int_eq(deadline_plan(&in).lead_ns, 40 * S);
+}
+END_TEST
+
+START_TEST(with_nothing_measured_the_size_of_the_state_is_the_guess)
+{
+        struct deadline_inputs in = example();
+
+        in.measured.saves = 0;
+        in.calibrate_asked = 1;
+        ck_assert_int_eq(deadline_plan(&in).lead_ns, (1 + 30 + 2 + 4) * S);
+        in.state_bytes = 50000000;
+        ck_assert_int_eq(deadline_plan(&in).lead_ns, (1 + 2 + 4) * S + S / 2);
+        in.state_bytes = 0;
+        in.step_ns = 0;
+        ck_assert_int_eq(deadline_plan(&in).lead_ns, (2 + 4) * S);
+}
+END_TEST
+
+START_TEST(a_guess_takes_at_most_half_of_the_stint)
+{
+        struct deadline_inputs in = example();
+
+        in.measured.saves = 0;
+        in.state_bytes = UINT64_MAX;
+        ck_assert_int_eq(deadline_plan(&in).lead_ns, 500 * S);
+        ck_assert_int_eq(deadline_plan(&in).final_ns, 600 * S);
+}
+END_TEST
+
+START_TEST(a_calibrating_save_is_due_once_after_a_few_steps)
+{
+        struct deadline_inputs in = example();
+
+        in.measured.saves = 0;
+        in.steps = DEADLINE_CALIBRATE_STEPS - 1;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_LIMIT);
+        in.steps = DEADLINE_CALIBRATE_STEPS;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_CALIBRATE);
+        ck_assert_int_le(deadline_plan(&in).next_ns, in.now_ns);
+        in.state_bytes = 0;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_LIMIT);
+        in.state_bytes = 1;
+        in.calibrate_asked = 1;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_LIMIT);
+        in.calibrate_asked = 0;
+        in.measured.saves = 1;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_LIMIT);
+}
+END_TEST
+
+START_TEST(without_a_deadline_a_calibrating_save_is_due_too)
+{
+        struct deadline_inputs in = example();
+
+        in.end_ns = CLOCK_NEVER;
+        in.cause = DEADLINE_NONE;
+        in.measured.saves = 0;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_CALIBRATE);
+}
+END_TEST
+
+START_TEST(a_preemption_is_acted_on_at_once_whatever_the_lead)
+{
+        struct deadline_inputs in = example();
+        struct deadline_plan plan;
+
+        in.cause = DEADLINE_PREEMPTED;
+        plan = deadline_plan(&in);
+        ck_assert_int_eq(plan.next, SAVE_PREEMPTED);
+        ck_assert_int_le(plan.next_ns, in.now_ns);
+        ck_assert_int_eq(plan.final_ns, in.now_ns);
+        in.measured.saves = 0;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_PREEMPTED);
+        in.end_ns = CLOCK_NEVER;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_PREEMPTED);
+        ck_assert_int_le(deadline_plan(&in).next_ns, in.now_ns);
+        in.end_ns = in.now_ns - S;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_PREEMPTED);
+        ck_assert_int_eq(deadline_plan(&in).final_ns, in.end_ns);
+}
+END_TEST
+
+START_TEST(nothing_is_planned_once_the_final_save_was_asked_for)
+{
+        struct deadline_inputs in = example();
+        enum deadline_cause cause;
+
+        in.final_asked = 1;
+        in.interval_ns = S;
+        for (cause = DEADLINE_NONE; cause <= DEADLINE_POLICY; cause++) {
+                in.cause = cause;
+                ck_assert_int_eq(deadline_plan(&in).next, SAVE_NONE);
+                ck_assert_int_eq(deadline_plan(&in).next_ns, CLOCK_NEVER);
+        }
+        in.measured.saves = 0;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_NONE);
+}
+END_TEST
+
+START_TEST(a_deadline_that_is_over_is_acted_on_at_once)
+{
+        struct deadline_inputs in = example();
+
+        in.now_ns = 2000 * S;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_LIMIT);
+        ck_assert_int_le(deadline_plan(&in).next_ns, in.now_ns);
+        in.end_ns = 50 * S;
+        ck_assert_int_eq(deadline_plan(&in).final_ns, 50 * S);
+}
+END_TEST
+
+START_TEST(interval_saves_follow_the_last_save)
+{
+        struct deadline_inputs in = example();
+
+        in.interval_ns = 60 * S;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_INTERVAL);
+        ck_assert_int_eq(deadline_plan(&in).next_ns, 350 * S);
+        in.last_save_ns = 200 * S;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_INTERVAL);
+        ck_assert_int_le(deadline_plan(&in).next_ns, in.now_ns);
+        in.last_save_ns = 0;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_LIMIT);
+}
+END_TEST
+
+START_TEST(an_interval_save_that_would_delay_the_final_one_is_not_planned)
+{
+        struct deadline_inputs in = example();
+
+        in.interval_ns = 100 * S;
+        in.last_save_ns = 1061 * S - 35 * S - 100 * S;
+        in.now_ns = 950 * S;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_INTERVAL);
+        in.last_save_ns++;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_LIMIT);
+        /* Overdue: it is now that counts. */
+        in.last_save_ns = 500 * S;
+        in.now_ns = 1026 * S;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_INTERVAL);
+        in.now_ns++;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_LIMIT);
+        ck_assert_int_eq(deadline_plan(&in).next_ns, 1061 * S);
+}
+END_TEST
+
+START_TEST(without_a_deadline_interval_saves_go_on_and_nothing_is_final)
+{
+        struct deadline_inputs in = example();
+
+        in.end_ns = CLOCK_NEVER;
+        in.cause = DEADLINE_NONE;
+        ck_assert_int_eq(deadline_plan(&in).final_ns, CLOCK_NEVER);
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_NONE);
+        in.interval_ns = 60 * S;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_INTERVAL);
+        ck_assert_int_eq(deadline_plan(&in).next_ns, 350 * S);
+}
+END_TEST
+
+START_TEST(a_calibrating_save_that_failed_is_followed_at_the_interval)
+{
+        struct deadline_inputs in = example();
+
+        in.measured.saves = 0;
+        in.interval_ns = 60 * S;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_CALIBRATE);
+        in.calibrate_asked = 1;
+        ck_assert_int_eq(deadline_plan(&in).next, SAVE_INTERVAL);
+        ck_assert_int_eq(deadline_plan(&in).next_ns, 350 * S);
+}
+END_TEST
+
+START_TEST(a_lead_longer_than_the_stint_leaves_room_for_a_few_steps)
+{
+        struct deadline_inputs in = example();
+        struct deadline_plan plan;
+
+        in.measured.write_ns = 5000 * S;
+        in.steps = 0;
+        in.step_ns = 0;
+        plan = deadline_plan(&in);
+        ck_assert_int_eq(plan.final_ns, in.end_ns);
+        in.steps = 1;
+        in.step_ns = 10 * S;
+        plan = deadline_plan(&in);
+        ck_assert_int_eq(plan.final_ns, in.now_ns + (DEADLINE_CALIBRATE_STEPS - 1) * 10 * S);
+        ck_assert_int_eq(plan.next, SAVE_LIMIT);
+        in.steps = DEADLINE_CALIBRATE_STEPS;
+        plan = deadline_plan(&in);
+        ck_assert_int_eq(plan.final_ns, in.start_ns);
+        ck_assert_int_le(plan.next_ns, in.now_ns);
+        ck_assert_int_eq(plan.next, SAVE_LIMIT);
+}
+END_TEST
+
+START_TEST(a_lead_that_fits_does_not_wait_for_steps_to_be_made)
+{
+        struct deadline_inputs in = example();
+
+        in.steps = 0;
+        in.measured.write_ns = 900 * S;
+        ck_assert_int_eq(deadline_plan(&in).final_ns, (1100 - 909) * S);
+        ck_assert_int_le(deadline_plan(&in).next_ns, in.now_ns);
+}
+END_TEST
+
+START_TEST(the_automatic_interval_is_youngs)
+{
+        ck_assert_int_eq(deadline_interval(2 * S, 10000 * S), 198 * S);
+        ck_assert_int_eq(deadline_interval(0, 86400 * S), 5 * S);
+        ck_assert_int_eq(deadline_interval(1, 1), 5 * S);
+        ck_assert_int_eq(deadline_interval(3600 * S, 3600 * S), 3600 * S);
+        ck_assert_int_eq(deadline_interval(CLOCK_NEVER, 3600 * S), 3600 * S);
+        ck_assert_int_eq(deadline_interval(-5, -5), 5 * S);
+        ck_assert_int_ge(deadline_interval(33 * S, CLOCK_NEVER), 5 * S);
+}
+END_TEST
+
+START_TEST(the_automatic_interval_takes_what_saves_have_cost)
+{
+        struct deadline_inputs in = example();
+
+        in.interval_ns = 0;
+        ck_assert_int_eq(deadline_plan(&in).interval_ns, deadline_interval(33 * S, in.mtbf_ns));
+        in.measured.saves = 0;
+        ck_assert_int_eq(deadline_plan(&in).interval_ns, deadline_interval(32 * S, in.mtbf_ns));
+}
+END_TEST
+
+START_TEST(the_interval_only_grows_with_its_cost)
+{
+        int64_t cost, last = 0;
+
+        for (cost = 0; cost < 4000 * S; cost += S / 3) {
+                int64_t interval = deadline_interval(cost, 3600 * S);
+
+                ck_assert_int_ge(interval, last);
+                ck_assert_int_ge(interval, 5 * S);
+                ck_assert_int_le(interval, 3600 * S);
+                last = interval;
+        }
+}
+END_TEST
+
+START_TEST(learning_rises_at_once_and_falls_slowly)
+{
+        struct deadline_measured m = { .delay_ns = 999, .write_ns = 999 };
+        struct deadline_measured one = { .delay_ns = 8, .snapshot_ns = 80, .write_ns = 800, .commit_ns = 16 };
+
+        deadline_learn(&m, &one);
+        ck_assert_uint_eq(m.saves, 1);
+        ck_assert_int_eq(m.delay_ns, 8);
+        ck_assert_int_eq(m.write_ns, 800);
+        one.delay_ns = 100;
+        one.write_ns = 0;
+        deadline_learn(&m, &one);
+        ck_assert_uint_eq(m.saves, 2);
+        ck_assert_int_eq(m.delay_ns, 100);
+        ck_assert_int_eq(m.write_ns, 700);
+        ck_assert_int_eq(m.commit_ns, 16);
+        one.write_ns = -1;
+        deadline_learn(&m, &one);
+        ck_assert_int_eq(m.write_ns, 613);
+        m.saves = UINT32_MAX;
+        deadline_learn(&m, &one);
+        ck_assert_uint_eq(m.saves, UINT32_MAX);
+}
+END_TEST
+
+START_TEST(reasons_and_causes_have_words_and_come_back)
+{
+        enum save_reason reason;
+
+        for (reason = SAVE_NONE; reason <= SAVE_STOP; reason++)
+                ck_assert_int_eq(save_reason_from_name(save_reason_name(reason)), reason);
+        ck_assert_str_eq(save_reason_name(SAVE_LIMIT), "time limit");
+        ck_assert_str_eq(save_reason_name(SAVE_PREEMPTED), "preemption");
+        ck_assert_str_eq(save_reason_name((enum save_reason)99), "unknown");
+        ck_assert_int_eq(save_reason_from_name("unknown"), SAVE_NONE);
+        ck_assert_int_eq(save_reason_from_name(""), SAVE_NONE);
+        ck_assert_str_eq(deadline_cause_name(DEADLINE_PREEMPTED), "preemption");
+        ck_assert_str_eq(deadline_cause_name(DEADLINE_POLICY), "policy");
+        ck_assert_str_eq(deadline_cause_name((enum deadline_cause)-1), "unknown");
+        ck_assert(save_is_final(SAVE_STOP) && save_is_final(SAVE_LIMIT) && !save_is_final(SAVE_COMPLETE));
+}
+END_TEST
+
+/* ---- whatever the numbers are ---- */
+
+static uint64_t random_state = 88172645463325252u;
+
+static uint64_t random_u64(void)
+{
+        random_state ^= random_state << 13;
+        random_state ^= random_state >> 7;
+        random_state ^= random_state << 17;
+        return random_state;
+}
+
+/* Of every size, with the values at which sums go wrong among them. */
+static int64_t random_ns(void)
+{
+        static const int64_t edges[] = { 0, 1, -1, CLOCK_NEVER, CLOCK_NEVER - 1, INT64_MIN, INT64_MAX / 2, CLOCK_SECOND };
+
+        if (random_u64() % 8 == 0)
+                return edges[random_u64() % 8];
+        if (random_u64() % 16 == 0)
+                return -(int64_t)(random_u64() >> (1 + random_u64() % 62));
+        return (int64_t)(random_u64() >> (1 + random_u64() % 62));
+}
+
+static struct deadline_inputs random_inputs(void)
+{
+        struct deadline_inputs in = { 0 };
+
+        in.now_ns = random_ns();
+        in.start_ns = random_ns();
+        in.end_ns = random_ns();
+        in.cause = (enum deadline_cause)(random_u64() % (DEADLINE_POLICY + 1));
+        in.step_ns = random_ns();
+        in.steps = (uint32_t)(random_u64() % 6);
+        in.agree_every = (int)random_ns();
+        in.several_ranks = (int)(random_u64() % 2);
+        in.measured.delay_ns = random_ns();
+        in.measured.snapshot_ns = random_ns();
+        in.measured.write_ns = random_ns();
+        in.measured.commit_ns = random_ns();
+        in.measured.saves = (uint32_t)(random_u64() % 3);
+        in.state_bytes = (uint64_t)random_ns();
+        in.margin_ns = random_ns();
+        in.last_save_ns = random_ns();
+        in.interval_ns = random_ns();
+        in.mtbf_ns = random_ns();
+        in.final_asked = random_u64() % 8 == 0;
+        in.calibrate_asked = (int)(random_u64() % 2);
+        return in;
+}
+
+static void assert_plan_holds(const struct deadline_inputs *in, const struct deadline_plan *p)
+{
+        ck_assert_int_ge(p->lead_ns, 0);
+        ck_assert_int_gt(p->interval_ns, 0);
+        ck_assert((p->next == SAVE_NONE) == (p->next_ns == CLOCK_NEVER) || in->now_ns == CLOCK_NEVER);
+        ck_assert_int_le(p->final_ns, in->end_ns);
+        if (in->end_ns != CLOCK_NEVER)
+                ck_assert_int_ne(p->final_ns, CLOCK_NEVER);
+        if (in->end_ns == CLOCK_NEVER && in->cause != DEADLINE_PREEMPTED)
+                ck_assert_int_eq(p->final_ns, CLOCK_NEVER);
+        if (in->cause != DEADLINE_PREEMPTED && in->end_ns != CLOCK_NEVER && in->end_ns >= in->start_ns)
+                ck_assert_int_ge(p->final_ns, in->start_ns);
+        if (in->final_asked) {
+                ck_assert_int_eq(p->next, SAVE_NONE);
+                return;
+        }
+        /* A deadline that is known always has its final save planned, or something before it. */
+        if (in->end_ns != CLOCK_NEVER) {
+                ck_assert_int_ne(p->next, SAVE_NONE);
+                ck_assert_int_le(p->next_ns, p->final_ns);
+        }
+        if (in->end_ns != CLOCK_NEVER && p->final_ns <= in->now_ns)
+                ck_assert(save_is_final(p->next));
+        if (in->cause == DEADLINE_PREEMPTED && in->now_ns != CLOCK_NEVER) {
+                ck_assert_int_eq(p->next, SAVE_PREEMPTED);
+                ck_assert_int_le(p->next_ns, in->now_ns);
+        }
+}
+
+START_TEST(any_numbers_make_a_plan_that_holds)
+{
+        int round;
+
+        for (round = 0; round < 30000; round++) {
+                struct deadline_inputs in = random_inputs();
+                struct deadline_plan p = deadline_plan(&in);
+
+                assert_plan_holds(&in, &p);
+        }
+}
+END_TEST
+
+/* The costs, one by one: more of any of them never makes the lead shorter, nor the final save later. */
+START_TEST(a_higher_cost_never_means_a_later_save)
+{
+        int round;
+
+        for (round = 0; round < 30000; round++) {
+                struct deadline_inputs in = random_inputs();
+                int64_t *costs[] = { &in.step_ns,           &in.measured.delay_ns,  &in.measured.snapshot_ns,
+                                     &in.measured.write_ns, &in.measured.commit_ns, &in.margin_ns };
+                struct deadline_plan before = deadline_plan(&in), after;
+                int64_t *cost = costs[random_u64() % 6], more = random_ns();
+
+                if (more > *cost)
+                        *cost = more;
+                if (random_u64() % 4 == 0 && in.agree_every < 1000)
+                        in.agree_every += 7;
+                if (random_u64() % 4 == 0)
+                        in.state_bytes = in.state_bytes / 2 + (UINT64_MAX >> 1);
+                after = deadline_plan(&in);
+                ck_assert_int_ge(after.lead_ns, before.lead_ns);
+                /* A stint too short for its save is the exception that deadline.h names; its steps come first. */
+                if (in.steps >= DEADLINE_CALIBRATE_STEPS)
+                        ck_assert_int_le(after.final_ns, before.final_ns);
+        }
+}
+END_TEST
+
+START_TEST(learning_from_any_numbers_stays_between_what_was_known_and_what_was_seen)
+{
+        int round;
+
+        for (round = 0; round < 10000; round++) {
+                struct deadline_measured m = { .saves = 1 }, one = { 0 };
+                int64_t known, seen;
+
+                m.write_ns = random_ns();
+                one.write_ns = random_ns();
+                known = m.write_ns < 0 ? 0 : m.write_ns;
+                seen = one.write_ns < 0 ? 0 : one.write_ns;
+                deadline_learn(&m, &one);
+                ck_assert_int_ge(m.write_ns, seen);
+                ck_assert_int_le(m.write_ns, known > seen ? known : seen);
+        }
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("deadline");
+        TCase *all = tcase_create("deadline");
+        SRunner *runner;
+        int failed;
+
+        tcase_add_test(all, the_lead_is_the_sum_of_what_was_measured);
+        tcase_add_test(all, several_ranks_need_the_steps_until_they_agree_and_one_more);
+        tcase_add_test(all, with_nothing_measured_the_size_of_the_state_is_the_guess);
+        tcase_add_test(all, a_guess_takes_at_most_half_of_the_stint);
+        tcase_add_test(all, a_calibrating_save_is_due_once_after_a_few_steps);
+        tcase_add_test(all, without_a_deadline_a_calibrating_save_is_due_too);
+        tcase_add_test(all, a_preemption_is_acted_on_at_once_whatever_the_lead);
+        tcase_add_test(all, nothing_is_planned_once_the_final_save_was_asked_for);
+        tcase_add_test(all, a_deadline_that_is_over_is_acted_on_at_once);
+        tcase_add_test(all, interval_saves_follow_the_last_save);
+        tcase_add_test(all, an_interval_save_that_would_delay_the_final_one_is_not_planned);
+        tcase_add_test(all, without_a_deadline_interval_saves_go_on_and_nothing_is_final);
+        tcase_add_test(all, a_calibrating_save_that_failed_is_followed_at_the_interval);
+        tcase_add_test(all, a_lead_longer_than_the_stint_leaves_room_for_a_few_steps);
+        tcase_add_test(all, a_lead_that_fits_does_not_wait_for_steps_to_be_made);
+        tcase_add_test(all, the_automatic_interval_is_youngs);
+        tcase_add_test(all, the_automatic_interval_takes_what_saves_have_cost);
+        tcase_add_test(all, the_interval_only_grows_with_its_cost);
+        tcase_add_test(all, learning_rises_at_once_and_falls_slowly);
+        tcase_add_test(all, reasons_and_causes_have_words_and_come_back);
+        tcase_add_test(all, any_numbers_make_a_plan_that_holds);
+        tcase_add_test(all, a_higher_cost_never_means_a_later_save);
+        tcase_add_test(all, learning_from_any_numbers_stays_between_what_was_known_and_what_was_seen);
+        suite_add_tcase(suite, all);
+        runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

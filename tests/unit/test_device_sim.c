@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* test_device_sim: memory that only copies reach, its limits, and the faults that STINT_DEVICE asks for. */
+#include <check.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "clock.h"
+#include "device.h"
+
+static struct stint_error err;
+
+static void use(const char *setting)
+{
+        if (setting)
+                setenv("STINT_DEVICE", setting, 1);
+        else
+                unsetenv("STINT_DEVICE");
+        device_sim_reset();
+}
+
+static void setup(void)
+{
+        use(NULL);
+}
+
+START_TEST(what_is_written_is_read_back)
+{
+        char *p = stint_sim_alloc(0, 1000), back[4];
+
+        ck_assert_ptr_nonnull(p);
+        ck_assert_int_eq(stint_sim_write(p + 500, "abcd", 4), 0);
+        ck_assert_int_eq(stint_sim_read(back, p + 500, 4), 0);
+        ck_assert_mem_eq(back, "abcd", 4);
+        ck_assert_int_eq(stint_sim_read(back, p, 4), 0);
+        ck_assert_mem_eq(back, "\0\0\0\0", 4);
+}
+END_TEST
+
+START_TEST(its_pointers_cannot_be_dereferenced)
+{
+        volatile char *p = stint_sim_alloc(0, 100);
+        int status;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                signal(SIGSEGV, SIG_DFL); /* whatever a sanitizer put there */
+                *p = 1;
+                _exit(0);
+        }
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+END_TEST
+
+START_TEST(there_is_as_much_memory_and_as_many_devices_as_were_asked_for)
+{
+        void *a, *b, *c;
+
+        use("sim:devices=2,memory=1M");
+        a = stint_sim_alloc(0, 600 << 10);
+        b = stint_sim_alloc(1, 1 << 20);
+        ck_assert_ptr_nonnull(a);
+        ck_assert_ptr_nonnull(b);
+        ck_assert_ptr_null(stint_sim_alloc(0, 600 << 10));
+        ck_assert_int_eq(errno, ENOMEM);
+        ck_assert_ptr_null(stint_sim_alloc(1, 1));
+        ck_assert_ptr_null(stint_sim_alloc(2, 1));
+        ck_assert_int_eq(errno, ENODEV);
+        ck_assert_ptr_null(stint_sim_alloc(-1, 1));
+        c = stint_sim_alloc(0, 100 << 10);
+        ck_assert_ptr_nonnull(c);
+        stint_sim_free(a);
+        ck_assert_ptr_eq(stint_sim_alloc(0, 600 << 10), a); /* first fit */
+        stint_sim_free(NULL);
+}
+END_TEST
+
+START_TEST(a_stretch_that_leaves_its_allocation_is_nobodys)
+{
+        char *p = stint_sim_alloc(0, 512), *q = stint_sim_alloc(0, 512), buffer[2048];
+        int index = 7;
+
+        ck_assert_ptr_eq(q, p + 512);
+        ck_assert_int_eq(device_sim.owns(p, 512, &index), 1);
+        ck_assert_int_eq(index, 0);
+        ck_assert_int_eq(device_sim.owns(p + 1, 512, &index), 0);
+        ck_assert_int_eq(stint_sim_read(buffer, p, 1024), -1);
+        ck_assert_int_eq(errno, EFAULT);
+        ck_assert_int_eq(stint_sim_write(buffer, buffer, 1), -1);
+        stint_sim_free(q);
+        ck_assert_int_eq(device_sim.owns(q, 1, &index), 0);
+}
+END_TEST
+
+START_TEST(a_pointer_tells_which_device_it_belongs_to)
+{
+        char *p, here[8];
+        int index = 7;
+
+        use("sim:devices=3,memory=64K");
+        p = stint_sim_alloc(2, 100);
+        ck_assert_ptr_eq(device_of(STINT_DEVICE_AUTO, p, 100, &index, &err), &device_sim);
+        ck_assert_int_eq(index, 2);
+        ck_assert_ptr_eq(device_of(STINT_DEVICE_AUTO, here, 8, &index, &err), &device_host);
+        ck_assert_int_eq(index, -1);
+        ck_assert_ptr_null(device_of(STINT_DEVICE_SIM, here, 8, &index, &err));
+        ck_assert_int_eq(err.code, EINVAL);
+        ck_assert_ptr_null(device_of(STINT_DEVICE_CUDA, here, 8, &index, &err));
+        ck_assert_int_eq(err.code, ENODEV);
+}
+END_TEST
+
+START_TEST(the_copy_that_was_asked_to_fail_fails_and_no_other)
+{
+        char *p, buffer[8] = "1234567";
+
+        use("sim:fail_copy=3");
+        p = stint_sim_alloc(0, 8);
+        ck_assert_int_eq(stint_sim_write(p, buffer, 8), 0); /* the program's own, not counted */
+        ck_assert_int_eq(device_sim.copy_out(buffer, p, 8, &err), 0);
+        ck_assert_int_eq(device_sim.copy_in(p, buffer, 8, &err), 0);
+        ck_assert_int_eq(device_sim.copy_out(buffer, p, 8, &err), -1);
+        ck_assert_int_eq(err.code, EIO);
+        ck_assert_int_eq(device_sim.copy_out(buffer, p, 8, &err), 0);
+        ck_assert_str_eq(buffer, "1234567");
+        ck_assert_int_eq(device_sim.sync(&err), 0);
+}
+END_TEST
+
+START_TEST(a_copy_takes_the_delay_that_was_asked_for)
+{
+        char *p, buffer[8] = { 0 };
+        int64_t began_ns;
+
+        use("sim:delay=30ms");
+        p = stint_sim_alloc(0, 8);
+        began_ns = clock_now();
+        ck_assert_int_eq(device_sim.copy_in(p, buffer, 8, &err), 0);
+        ck_assert_int_ge(clock_now() - began_ns, 30 * CLOCK_MS);
+}
+END_TEST
+
+START_TEST(a_setting_that_cannot_be_read_gives_no_device)
+{
+        static const char *const wrong[] = { "sim:devices=0", "sim:devices=x", "sim:memory=", "sim:speed=3", "sim:delay=-1s",
+                                             "sim:fail_copy=0", "sim:devices" };
+        size_t i;
+
+        for (i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+                use(wrong[i]);
+                ck_assert_msg(stint_sim_alloc(0, 1) == NULL, "%s was read", wrong[i]);
+                ck_assert_int_eq(errno, ENODEV);
+        }
+        use("sim");
+        ck_assert_ptr_nonnull(stint_sim_alloc(0, 1));
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("device_sim");
+        TCase *all = tcase_create("all");
+        SRunner *runner;
+        int failed;
+
+        tcase_add_checked_fixture(all, setup, setup);
+        tcase_add_test(all, what_is_written_is_read_back);
+        tcase_add_test(all, its_pointers_cannot_be_dereferenced);
+        tcase_add_test(all, there_is_as_much_memory_and_as_many_devices_as_were_asked_for);
+        tcase_add_test(all, a_stretch_that_leaves_its_allocation_is_nobodys);
+        tcase_add_test(all, a_pointer_tells_which_device_it_belongs_to);
+        tcase_add_test(all, the_copy_that_was_asked_to_fail_fails_and_no_other);
+        tcase_add_test(all, a_copy_takes_the_delay_that_was_asked_for);
+        tcase_add_test(all, a_setting_that_cannot_be_read_gives_no_device);
+        suite_add_tcase(suite, all);
+        runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
