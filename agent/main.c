@@ -84,7 +84,8 @@ static void read_options(struct options *o, int argc, char **argv)
         static const struct option words[] = {
                 { "dir", required_argument, NULL, 'd' },     { "stint", required_argument, NULL, 'n' },
                 { "run-id", required_argument, NULL, 'r' },  { "socket", required_argument, NULL, 's' },
-                { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
+                { "help", no_argument, NULL, 'h' },          { "version", no_argument, NULL, 'v' },
+                { NULL, 0, NULL, 0 },
         };
         struct stint_error err = { 0 };
         int c;
@@ -106,6 +107,9 @@ static void read_options(struct options *o, int argc, char **argv)
                         break;
                 case 'h':
                         usage(stdout);
+                        exit(0);
+                case 'v':
+                        puts("stint-agent " PACKAGE_VERSION);
                         exit(0);
                 default:
                         usage(stderr);
@@ -219,9 +223,20 @@ static void ready(struct agent *a, const struct options *o)
         coordinator_send(&a->run, &m);
 }
 
+/* Until there is a loop that hears it, a SIGTERM waits: the grace that it announces has only begun. */
+static void hold_term(int how)
+{
+        sigset_t term;
+
+        sigemptyset(&term);
+        sigaddset(&term, SIGTERM);
+        sigprocmask(how, &term, NULL);
+}
+
 /* Signals that end a process by default and must not end this one; SIGTERM is heard. */
 static void prepare_signals(void)
 {
+        hold_term(SIG_BLOCK);
         signal(SIGPIPE, SIG_IGN);
         signal(SIGINT, SIG_IGN);
         signal(SIGQUIT, SIG_IGN);
@@ -274,15 +289,16 @@ int main(int argc, char **argv)
         struct stint_error err = { 0 };
         struct options options;
 
+        prepare_signals();
         read_options(&options, argc, argv);
         log_init("stint-agent", STINT_LOG_NOTICE);
-        prepare_signals();
         work_prepare();
         if (set_up(&agent, &options, &err) < 0) {
                 log_error("%s", err.text);
                 return EXIT_OWN;
         }
         ready(&agent, &options);
+        hold_term(SIG_UNBLOCK);
         uv_run(&agent.loop, UV_RUN_DEFAULT);
         tear_down(&agent);
         return agent.failed ? EXIT_OWN : 0;

@@ -297,7 +297,7 @@ static hsize_t metadata_block(uint64_t count)
 {
         hsize_t block = 4096;
 
-        while (block < 1024 * 1024 && block < count * 512)
+        while (block < 1024 * 1024 && block < count * 64)
                 block *= 2;
         return block;
 }
@@ -321,9 +321,9 @@ static hid_t access_plist(uint64_t count, hsize_t threshold, hsize_t alignment)
         return plist;
 }
 
-static int file_create(struct builder *b, const char *path, uint64_t count, struct stint_error *err)
+static int file_create(struct builder *b, const char *path, struct stint_error *err)
 {
-        hid_t access = access_plist(count, 1, SMALL_ALIGNMENT);
+        hid_t access = access_plist(0, 1, SMALL_ALIGNMENT);
         hid_t create = H5Pcreate(H5P_FILE_CREATE);
 
         if (access >= 0 && create >= 0 && H5Pset_obj_track_times(create, 0) >= 0)
@@ -477,10 +477,11 @@ static int make_own(struct builder *b, struct store_template *t, uint64_t count,
 static int build(struct builder *b, struct store_template *t, const char *path, void *table, uint64_t count,
                  uint32_t record_bytes, struct stint_error *err)
 {
-        if (file_create(b, path, count, err) < 0 || make_own(b, t, count, record_bytes, err) < 0)
+        if (file_create(b, path, err) < 0 || make_own(b, t, count, record_bytes, err) < 0)
                 return -1;
         if (file_close(b, err) < 0 || file_reopen(b, path, count, err) < 0)
                 return -1;
+        unlink(path); /* from here on a kill leaves nothing behind */
         b->state = H5Gcreate2(b->file, "state", b->link_plist, b->group_plist, H5P_DEFAULT);
         if (b->state < 0)
                 return refuse(err, "the group /state");
@@ -491,7 +492,7 @@ static int build(struct builder *b, struct store_template *t, const char *path, 
 
 /* ---- the template as a file --------------------------------------------------------------------------------------- */
 
-/* HDF5 wants a path, so the file has a name while it is built and none afterwards. */
+/* HDF5 wants a path, so the file has a name until it was opened for the last time. */
 static int build_in(struct store_template *t, const char *folder, void *table, uint64_t count, uint32_t record_bytes,
                     struct stint_error *err)
 {

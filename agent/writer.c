@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -91,10 +92,20 @@ static int part_create(struct part *p, const struct writer *w, struct stint_erro
         return point("save.after_create", p->file, err);
 }
 
-/* Fills in what the image and its seal say about themselves. */
-static int describe(struct writer *w, struct stint_error *err)
+/* ---- the hashes --------------------------------------------------------------------------------------------------- */
+
+/* The hashing of an image, on a thread of its own while the blocks without hashes in them are written already. */
+struct hashing {
+        struct writer *w;
+        pthread_t thread;
+        int threaded, failed;
+        struct stint_error err;
+};
+
+/* Fills in what the image and its seal say about themselves, but for the hashes. */
+static void describe(struct writer *w)
 {
-        struct staging *s = w->staging;
+        const struct staging *s = w->staging;
         struct seal *seal = &w->seal;
 
         seal->file_bytes = s->image_bytes;
@@ -103,8 +114,36 @@ static int describe(struct writer *w, struct stint_error *err)
         seal->record_bytes = s->record_bytes;
         seal->hashes_offset = s->hashes_offset;
         meta_fill((char *)s->image + s->meta_offset, STORE_META_BYTES, seal, w->program);
-        return image_hash(s->image, s->image_bytes, seal, err);
 }
+
+static void *hash(void *arg)
+{
+        struct hashing *h = arg;
+        const struct staging *s = h->w->staging;
+
+        h->failed = image_hash(s->image, s->image_bytes, &h->w->seal, &h->err) < 0;
+        return NULL;
+}
+
+static void hashing_begin(struct hashing *h)
+{
+        h->threaded = pthread_create(&h->thread, NULL, hash, h) == 0;
+        if (!h->threaded)
+                hash(h);
+}
+
+/* Waits for the hashes; how long is what hashing cost this save. */
+static int hashing_end(struct hashing *h, struct stint_error *err)
+{
+        const int64_t begin_ns = clock_now();
+
+        if (h->threaded)
+                pthread_join(h->thread, NULL);
+        h->w->hash_ns = clock_now() - begin_ns;
+        return h->failed ? error_set(err, h->err.code, "%s", h->err.text) : 0;
+}
+
+/* ---- the file ----------------------------------------------------------------------------------------------------- */
 
 /*
  * Reserves the whole file: a full disk is found out before gigabytes are written, and writing past the page cache is
@@ -146,24 +185,47 @@ static int write_block(struct part *p, const unsigned char *image, uint64_t at, 
         return error_set(err, why.code, "%s", why.text);
 }
 
-static int write_image(struct part *p, const struct staging *s, struct stint_error *err)
+/* Blocks that wait for the hashes: those that hold some, and the end of the file, which is not written past the cache. */
+static int is_late(const struct staging *s, uint64_t at, uint64_t n)
+{
+        return at + n == s->image_bytes || (at < s->hashes_offset + s->count * 8 && s->hashes_offset < at + n);
+}
+
+/* The late blocks, or all others, in the order of the file. */
+static int write_blocks(struct part *p, const struct staging *s, int late, struct stint_error *err)
 {
         const uint64_t middle = s->image_bytes / 2;
-        uint64_t at = 0, n;
+        uint64_t at, n;
 
-        if (reserve(p, s->image_bytes, err) < 0)
-                return -1;
-        while (at < s->image_bytes) {
+        for (at = 0; at < s->image_bytes; at += n) {
                 n = s->image_bytes - at < BLOCK_BYTES ? s->image_bytes - at : BLOCK_BYTES;
                 if (n > DIRECT_BYTES)
                         n -= n % DIRECT_BYTES;
+                if (is_late(s, at, n) != late)
+                        continue;
                 if (at <= middle && middle < at + n && point("save.mid_write", p->file, err) < 0)
                         return -1;
                 if (write_block(p, s->image, at, n, err) < 0)
                         return -1;
-                at += n;
         }
         return 0;
+}
+
+/* Hashing runs at the speed of memory and writing at that of the disk, so the one is done beside the other. */
+static int write_image(struct part *p, struct writer *w, struct stint_error *err)
+{
+        struct hashing hashing = { .w = w };
+        int rc, hashed;
+
+        if (reserve(p, w->staging->image_bytes, err) < 0)
+                return -1;
+        describe(w);
+        hashing_begin(&hashing);
+        rc = write_blocks(p, w->staging, 0, err);
+        hashed = hashing_end(&hashing, rc == 0 ? err : NULL);
+        if (rc < 0 || hashed < 0)
+                return -1;
+        return write_blocks(p, w->staging, 1, err);
 }
 
 /* close(2) may be the first to say that something was not written. */
@@ -201,19 +263,12 @@ static int part_seal(struct part *p, const struct seal *seal, struct stint_error
 /* The story of one save. */
 static int save(struct writer *w, struct part *p, struct stint_error *err)
 {
-        int64_t begin_ns = clock_now(), hashed_ns;
+        const int64_t begin_ns = clock_now();
 
-        if (part_create(p, w, err) < 0)
+        if (part_create(p, w, err) < 0 || write_image(p, w, err) < 0 || part_sync(p, err) < 0 ||
+            part_seal(p, &w->seal, err) < 0)
                 return -1;
-        w->write_ns = clock_now() - begin_ns;
-        begin_ns = clock_now();
-        if (describe(w, err) < 0)
-                return -1;
-        hashed_ns = clock_now();
-        w->hash_ns = hashed_ns - begin_ns;
-        if (write_image(p, w->staging, err) < 0 || part_sync(p, err) < 0 || part_seal(p, &w->seal, err) < 0)
-                return -1;
-        w->write_ns += clock_now() - hashed_ns;
+        w->write_ns = clock_now() - begin_ns - w->hash_ns;
         return 0;
 }
 

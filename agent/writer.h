@@ -28,8 +28,8 @@ struct writer {
         /* What became of it. */
         int failed;
         struct stint_error err;
-        int64_t hash_ns;  /* during which nothing was written yet */
-        int64_t write_ns; /* everything else, from creating the file to the synced seal */
+        int64_t hash_ns;  /* waiting for hashes when everything else was written */
+        int64_t write_ns; /* all the rest, from creating the file to the synced seal */
 };
 
 /* What the job does, on a thread.  A failure leaves the part as it is: whoever asked for the save removes it. */

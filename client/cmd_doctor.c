@@ -24,16 +24,18 @@ struct doctor_options {
 };
 
 static const struct flag table[] = {
-        { "--keep", "N", offsetof(struct doctor_options, keep), flag_positive,
-          "how many checkpoints will be kept, for the space (default: 3)", NULL },
-        { "--faults", NULL, offsetof(struct doctor_options, faults), flag_switch, "list the points at which tests can break a save", NULL },
-        { "--json", NULL, offsetof(struct doctor_options, json), flag_switch, "as JSON", NULL },
-        { NULL, NULL, 0, NULL, NULL, NULL },
+        {"--keep", "N", offsetof(struct doctor_options, keep), flag_positive,
+         "how many checkpoints will be kept, for the space (default: 3)", NULL},
+        {"--faults", NULL, offsetof(struct doctor_options, faults), flag_switch,
+         "list the points at which tests can break a save", NULL},
+        {"--json", NULL, offsetof(struct doctor_options, json), flag_switch, "as JSON", NULL},
+        {NULL, NULL, 0, NULL, NULL, NULL},
 };
 
-static const char usage[] = "Usage: stint doctor [OPTION...] [RUN]\n\n"
-                            "Looks at this machine and at the place of a run (default: the one here, else this directory). RUN may\n"
-                            "be a directory that does not exist yet. Exit code 1: there is a problem.";
+static const char usage[] =
+        "Usage: stint doctor [OPTION...] [RUN]\n\n"
+        "Looks at this machine and at the place of a run (default: the one here, else this directory). RUN may\n"
+        "be a directory that does not exist yet. Exit code 1: there is a problem.";
 
 /* What was found so far. */
 struct findings {
@@ -48,13 +50,14 @@ static const char *finding_word(enum finding finding)
 
 static void on_found(void *arg, const char *what, enum finding finding, const char *text)
 {
-        static const enum print_colour colours[] = { PRINT_GOOD, PRINT_WARNING, PRINT_BAD };
+        static const enum print_colour colours[] = {PRINT_GOOD, PRINT_WARNING, PRINT_BAD};
         struct findings *f = arg;
         char word[16];
 
         f->problems += finding == FINDING_PROBLEM;
         if (f->json) {
-                json_array_append_new(f->json, json_pack("{s:s, s:s, s:s}", "what", what, "finding", finding_word(finding), "text", text));
+                json_array_append_new(f->json, json_pack("{s:s, s:s, s:s}", "what", what, "finding",
+                                                         finding_word(finding), "text", text));
                 return;
         }
         snprintf(word, sizeof word, "%-8s", finding_word(finding));
@@ -104,7 +107,8 @@ static int find_where(struct doctor *d, struct stint_error *err)
                 }
                 slash[slash == d->where] = '\0';
         }
-        return S_ISDIR(st.st_mode) ? 0 : error_set(err, ENOTDIR, "%s is no directory, so no run can live there", d->where);
+        return S_ISDIR(st.st_mode) ? 0
+                                   : error_set(err, ENOTDIR, "%s is no directory, so no run can live there", d->where);
 }
 
 /* A run that exists tells how large its state is; one that does not is a place only. */
@@ -114,7 +118,8 @@ static int look_at_run(struct doctor *d, const char *named, struct stint_error *
 
         if (pick_run(d->run, named, NULL)) {
                 if (named && strlen(named) >= sizeof d->run)
-                        return error_set(err, ENAMETOOLONG, "the path is longer than %zu bytes: %s", sizeof d->run - 1, named);
+                        return error_set(err, ENAMETOOLONG, "the path is longer than %zu bytes: %s", sizeof d->run - 1,
+                                         named);
                 snprintf(d->run, sizeof d->run, "%s", named ? named : ".");
         }
         if (find_where(d, err) || catalog_read(&c, d->run, err))
@@ -153,9 +158,9 @@ static int examine(struct doctor *d, const char *named, struct findings *f, stru
 
 int cmd_doctor(int argc, char **argv)
 {
-        struct doctor_options o = { .keep = 3 };
-        struct findings f = { 0 };
-        struct doctor d = { 0 };
+        struct doctor_options o = {.keep = 3};
+        struct findings f = {0};
+        struct doctor d = {0};
         struct stint_error err;
         char **words;
         int rc = cmd_flags(usage, table, &o, argv, &words);

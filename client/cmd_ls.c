@@ -18,8 +18,8 @@ struct ls_options {
 };
 
 static const struct flag table[] = {
-        { "--json", NULL, offsetof(struct ls_options, json), flag_switch, "as JSON", NULL },
-        { NULL, NULL, 0, NULL, NULL, NULL },
+        {"--json", NULL, offsetof(struct ls_options, json), flag_switch, "as JSON", NULL},
+        {NULL, NULL, 0, NULL, NULL, NULL},
 };
 
 static const char usage[] = "Usage: stint ls [OPTION...] [RUN]\n\n"
@@ -51,7 +51,8 @@ static void marks(char *out, size_t size, const struct catalog *c, const struct 
 {
         int newest = c->whole && e == c->entries, best = e == catalog_best(c);
 
-        snprintf(out, size, "%s%s%s%s", kind_word(e), newest ? "newest" : "", newest && best ? ", " : "", best ? "best" : "");
+        snprintf(out, size, "%s%s%s%s", kind_word(e), newest ? "newest" : "", newest && best ? ", " : "",
+                 best ? "best" : "");
 }
 
 /* "loss 1.234" for each metric. */
@@ -61,7 +62,8 @@ static void metrics_text(char *out, size_t size, const struct manifest *m)
 
         *out = '\0';
         for (uint32_t i = 0; i < m->metric_count && n < size; i++)
-                n += (size_t)snprintf(out + n, size - n, "%s%s %.6g", i ? ", " : "", m->metrics[i].name, m->metrics[i].value);
+                n += (size_t)snprintf(out + n, size - n, "%s%s %.6g", i ? ", " : "", m->metrics[i].name,
+                                      m->metrics[i].value);
 }
 
 static void row(struct print_table *t, const struct catalog *c, const struct catalog_entry *e, int64_t now_ns)
@@ -79,14 +81,15 @@ static void row(struct print_table *t, const struct catalog *c, const struct cat
                 print_age(age, sizeof age, m->wall_ns, now_ns);
                 metrics_text(metrics, sizeof metrics, m);
         }
-        print_row(t, (const char *[]){ e->name, e->kind == RUNDIR_OTHER ? NULL : step, e->stint ? stint : NULL, m ? lineage : NULL,
-                                       m ? ranks : NULL, m ? size : NULL, m ? age : NULL, m && *metrics ? metrics : NULL, mark });
+        print_row(t, (const char *[]){e->name, e->kind == RUNDIR_OTHER ? NULL : step, e->stint ? stint : NULL,
+                                      m ? lineage : NULL, m ? ranks : NULL, m ? size : NULL, m ? age : NULL,
+                                      m && *metrics ? metrics : NULL, mark});
 }
 
 static int as_table(const struct catalog *c)
 {
-        static const char *const titles[] = { "CHECKPOINT", ">STEP", ">STINT", ">LINEAGE", ">RANKS",
-                                              ">SIZE", ">AGE", "METRICS", "MARKS", NULL };
+        static const char *const titles[] = {"CHECKPOINT", ">STEP", ">STINT",  ">LINEAGE", ">RANKS",
+                                             ">SIZE",      ">AGE",  "METRICS", "MARKS",    NULL};
         struct print_table *t = print_table_new(titles);
         int64_t now_ns = clock_wall();
 
@@ -106,8 +109,9 @@ static json_t *metrics_json(const struct manifest *m)
         json_t *all = json_object();
 
         for (uint32_t i = 0; i < m->metric_count; i++)
-                json_object_set_new(all, m->metrics[i].name, json_pack("{s:o, s:s}", "value", number(m->metrics[i].value), "goal",
-                                                                       goal_name((enum stint_goal)m->metrics[i].goal)));
+                json_object_set_new(all, m->metrics[i].name,
+                                    json_pack("{s:o, s:s}", "value", number(m->metrics[i].value), "goal",
+                                              goal_name((enum stint_goal)m->metrics[i].goal)));
         return all;
 }
 
@@ -123,9 +127,10 @@ static json_t *entry_json(const struct catalog *c, const struct catalog_entry *e
         if (e->stint)
                 json_object_set_new(o, "stint", json_integer(e->stint));
         if (e->has_manifest)
-                json_object_update_new(o, json_pack("{s:i, s:i, s:I, s:s, s:o}", "lineage", (int)e->manifest.lineage, "ranks",
-                                                    (int)e->manifest.ranks, "bytes", (json_int_t)manifest_bytes(&e->manifest),
-                                                    "time", clock_format(when, sizeof when, e->manifest.wall_ns), "metrics",
+                json_object_update_new(o, json_pack("{s:i, s:i, s:I, s:s, s:o}", "lineage", (int)e->manifest.lineage,
+                                                    "ranks", (int)e->manifest.ranks, "bytes",
+                                                    (json_int_t)manifest_bytes(&e->manifest), "time",
+                                                    clock_format(when, sizeof when, e->manifest.wall_ns), "metrics",
                                                     metrics_json(&e->manifest)));
         else if (e->kind == RUNDIR_WHOLE)
                 json_object_set_new(o, "problem", json_string(e->problem.text));
@@ -143,7 +148,7 @@ static int as_json(const struct catalog *c, struct stint_error *err)
 
 int cmd_ls(int argc, char **argv)
 {
-        struct ls_options o = { 0 };
+        struct ls_options o = {0};
         struct stint_error err;
         struct catalog c;
         char run[RUNDIR_PATH], **words, **rest;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* cmd_save: `stint save`: asks the `stint run` that has the run's lease to save now, and waits for what became of it. */
+/* cmd_save: `stint save`: asks the `stint run` that has the run's lease to save now, and waits for what became
+ * of it. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,15 +25,16 @@ struct save_options {
 };
 
 static const struct flag table[] = {
-        { "--stop", NULL, offsetof(struct save_options, stop), flag_switch, "and end the stint when it landed", NULL },
-        { "--wait", "D", offsetof(struct save_options, wait_ns), flag_duration,
-          "wait for the answer at most that long (default: as long as it takes)", NULL },
-        { "--json", NULL, offsetof(struct save_options, json), flag_switch, "as JSON", NULL },
-        { NULL, NULL, 0, NULL, NULL, NULL },
+        {"--stop", NULL, offsetof(struct save_options, stop), flag_switch, "and end the stint when it landed", NULL},
+        {"--wait", "D", offsetof(struct save_options, wait_ns), flag_duration,
+         "wait for the answer at most that long (default: as long as it takes)", NULL},
+        {"--json", NULL, offsetof(struct save_options, json), flag_switch, "as JSON", NULL},
+        {NULL, NULL, 0, NULL, NULL, NULL},
 };
 
-static const char usage[] = "Usage: stint save [OPTION...] [RUN]\n\n"
-                            "Saves a run that is running, at its next safe point, and tells what landed. Exit code 1: it did not.";
+static const char usage[] =
+        "Usage: stint save [OPTION...] [RUN]\n\n"
+        "Saves a run that is running, at its next safe point, and tells what landed. Exit code 1: it did not.";
 
 /* Who runs it, when that is somebody on this host who can be asked. */
 static int find_holder(const char *run, struct lease_holder *holder, struct stint_error *err)
@@ -40,14 +42,17 @@ static int find_holder(const char *run, struct lease_holder *holder, struct stin
         int over;
 
         if (lease_read(run, holder, &over, err))
-                return err->code == ENOENT ? error_set(err, ENOENT, "%s is not running now, so there is nothing to save", run) : -1;
+                return err->code == ENOENT
+                               ? error_set(err, ENOENT, "%s is not running now, so there is nothing to save", run)
+                               : -1;
         if (over > 0)
-                return error_set(err, ESRCH, "%s is not running now: stint %u on %s is over (pid %d is gone)", run, holder->stint,
-                                 holder->host, (int)holder->pid);
+                return error_set(err, ESRCH, "%s is not running now: stint %u on %s is over (pid %d is gone)", run,
+                                 holder->stint, holder->host, (int)holder->pid);
         if (over < 0)
                 return error_set(err, EHOSTUNREACH, "%s runs on %s: run `stint save` there", run, holder->host);
         if (!*holder->control)
-                return error_set(err, EAGAIN, "%s is just starting (pid %d): try again in a moment", run, (int)holder->pid);
+                return error_set(err, EAGAIN, "%s is just starting (pid %d): try again in a moment", run,
+                                 (int)holder->pid);
         return 0;
 }
 
@@ -72,10 +77,10 @@ static int receive_answer(int fd, const char *run, struct wire_verb_answer *answ
         return 0;
 }
 
-static int ask(const struct lease_holder *holder, const char *run, const struct save_options *o, struct wire_verb_answer *answer,
-               struct stint_error *err)
+static int ask(const struct lease_holder *holder, const char *run, const struct save_options *o,
+               struct wire_verb_answer *answer, struct stint_error *err)
 {
-        struct wire_verb verb = { .what = o->stop ? VERB_STOP : VERB_SAVE };
+        struct wire_verb verb = {.what = o->stop ? VERB_STOP : VERB_SAVE};
         char text[32];
         int rc, fd = channel_connect(holder->control, NULL, err);
 
@@ -84,7 +89,8 @@ static int ask(const struct lease_holder *holder, const char *run, const struct 
         WIRE_INIT(&verb, WIRE_VERB);
         rc = channel_send(fd, &verb, sizeof verb, NULL, 0, err);
         if (!rc && !channel_wait(fd, o->wait_ns))
-                rc = error_set(err, ETIMEDOUT, "no answer within %s; the save goes on, `stint status` tells what becomes of it",
+                rc = error_set(err, ETIMEDOUT,
+                               "no answer within %s; the save goes on, `stint status` tells what becomes of it",
                                duration_format(text, sizeof text, o->wait_ns));
         if (!rc)
                 rc = receive_answer(fd, run, answer, err);
@@ -98,21 +104,23 @@ static int show(struct wire_verb_answer *answer, int json, struct stint_error *e
         char reason[WIRE_TEXT];
 
         if (!answer->code && !*answer->text)
-                verdict_saved(answer->text, sizeof answer->text, answer->step, answer->bytes, answer->took_ns, CLOCK_NEVER);
+                verdict_saved(answer->text, sizeof answer->text, answer->step, answer->bytes, answer->took_ns,
+                              CLOCK_NEVER);
         if (answer->code && !json) {
                 wire_text(reason, sizeof reason, answer->text);
                 snprintf(answer->text, sizeof answer->text, "NOT saved: %.*s", (int)sizeof reason - 20, reason);
         }
         if (!json)
                 return printf("%s\n", answer->text) < 0 ? error_set(err, EIO, "the answer cannot be written") : 0;
-        return print_json(json_pack("{s:b, s:I, s:I, s:f, s:s}", "landed", !answer->code, "step", (json_int_t)answer->step, "bytes",
-                                    (json_int_t)answer->bytes, "took_s", (double)answer->took_ns / 1e9, "text", answer->text),
+        return print_json(json_pack("{s:b, s:I, s:I, s:f, s:s}", "landed", !answer->code, "step",
+                                    (json_int_t)answer->step, "bytes", (json_int_t)answer->bytes, "took_s",
+                                    (double)answer->took_ns / 1e9, "text", answer->text),
                           stdout, err);
 }
 
 int cmd_save(int argc, char **argv)
 {
-        struct save_options o = { .wait_ns = CLOCK_NEVER };
+        struct save_options o = {.wait_ns = CLOCK_NEVER};
         struct lease_holder holder;
         struct wire_verb_answer answer;
         struct stint_error err;
@@ -122,8 +130,8 @@ int cmd_save(int argc, char **argv)
         (void)argc;
         if (rc >= 0)
                 return rc;
-        if (pick_from_words(run, words, 1, &rest, &err) || find_holder(run, &holder, &err) || ask(&holder, run, &o, &answer, &err) ||
-            show(&answer, o.json, &err))
+        if (pick_from_words(run, words, 1, &rest, &err) || find_holder(run, &holder, &err) ||
+            ask(&holder, run, &o, &answer, &err) || show(&answer, o.json, &err))
                 return cmd_fail("save", &err);
         return answer.code ? EXIT_NOT_SAVED : 0;
 }

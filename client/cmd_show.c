@@ -19,9 +19,9 @@ struct show_options {
 };
 
 static const struct flag table[] = {
-        { "--events", NULL, offsetof(struct show_options, events), flag_switch, "every event of the journal too", NULL },
-        { "--json", NULL, offsetof(struct show_options, json), flag_switch, "as JSON", NULL },
-        { NULL, NULL, 0, NULL, NULL, NULL },
+        {"--events", NULL, offsetof(struct show_options, events), flag_switch, "every event of the journal too", NULL},
+        {"--json", NULL, offsetof(struct show_options, json), flag_switch, "as JSON", NULL},
+        {NULL, NULL, 0, NULL, NULL, NULL},
 };
 
 static const char usage[] = "Usage: stint show [OPTION...] [RUN]\n\n"
@@ -63,8 +63,9 @@ static void row(struct print_table *t, const struct history_stint *s, int runnin
         started[19] = '\0'; /* to the second */
         print_age(took, sizeof took, s->started_ns, s->ended_ns ? s->ended_ns : running ? clock_wall() : s->started_ns);
         snprintf(lost, sizeof lost, "%" PRId64, s->lost);
-        print_row(t, (const char *[]){ number, steps, s->started_ns ? started : NULL, s->ended_ns || running ? took : NULL,
-                                       why(s, running), s->lost >= 0 ? lost : NULL, verdict(s) });
+        print_row(t,
+                  (const char *[]){number, steps, s->started_ns ? started : NULL, s->ended_ns || running ? took : NULL,
+                                   why(s, running), s->lost >= 0 ? lost : NULL, verdict(s)});
 }
 
 static int is_running(const char *run, const struct history *h, size_t i)
@@ -85,7 +86,8 @@ static void fields_text(char *out, size_t size, json_t *event)
         size_t n = 0;
 
         *out = '\0';
-        json_object_foreach(event, name, value) {
+        json_object_foreach(event, name, value)
+        {
                 char *text;
 
                 if (!strcmp(name, "t") || !strcmp(name, "stint") || !strcmp(name, "event") || n >= size)
@@ -98,25 +100,27 @@ static void fields_text(char *out, size_t size, json_t *event)
 
 static int show_events(const struct history *h)
 {
-        static const char *const titles[] = { "TIME", ">STINT", "EVENT", "WHAT", NULL };
+        static const char *const titles[] = {"TIME", ">STINT", "EVENT", "WHAT", NULL};
         struct print_table *t = print_table_new(titles);
         json_t *event;
         size_t i;
 
-        json_array_foreach(h->events, i, event) {
+        json_array_foreach(h->events, i, event)
+        {
                 char stint[24], fields[500];
 
                 snprintf(stint, sizeof stint, "%" PRId64, print_member_int(event, "stint", 0));
                 fields_text(fields, sizeof fields, event);
-                print_row(t, (const char *[]){ print_member_text(event, "t", "?"), stint, print_member_text(event, "event", "?"),
-                                               fields });
+                print_row(t, (const char *[]){print_member_text(event, "t", "?"), stint,
+                                              print_member_text(event, "event", "?"), fields});
         }
         return print_table_end(t, stdout);
 }
 
 static int as_table(const struct history *h, const char *run, int events, struct stint_error *err)
 {
-        static const char *const titles[] = { ">STINT", ">STEPS", "STARTED", ">TIME", "ENDED BY", ">LOST", "VERDICT", NULL };
+        static const char *const titles[] = {">STINT",   ">STEPS", "STARTED", ">TIME",
+                                             "ENDED BY", ">LOST",  "VERDICT", NULL};
         struct print_table *t = print_table_new(titles);
 
         for (size_t i = 0; i < h->n; i++)
@@ -144,10 +148,10 @@ static json_t *stint_json(const struct history_stint *s, int running)
 {
         return json_pack("{s:I, s:o, s:o, s:o, s:o, s:s, s:s?, s:o, s:o, s:o, s:I, s:I, s:s, s:s}", "stint",
                          (json_int_t)s->number, "from", number_or_null(s->from), "to", number_or_null(s->to), "started",
-                         time_or_null(s->started_ns), "ended", time_or_null(s->ended_ns), "why", why(s, running), "verdict",
-                         verdict(s), "landed_step", number_or_null(s->landed), "lost_steps", number_or_null(s->lost), "exit",
-                         number_or_null(s->exit), "saves", (json_int_t)s->saves, "saves_failed", (json_int_t)s->failures, "host",
-                         s->host, "job", s->job);
+                         time_or_null(s->started_ns), "ended", time_or_null(s->ended_ns), "why", why(s, running),
+                         "verdict", verdict(s), "landed_step", number_or_null(s->landed), "lost_steps",
+                         number_or_null(s->lost), "exit", number_or_null(s->exit), "saves", (json_int_t)s->saves,
+                         "saves_failed", (json_int_t)s->failures, "host", s->host, "job", s->job);
 }
 
 static int as_json(const struct history *h, const char *run, int events, struct stint_error *err)
@@ -164,7 +168,7 @@ static int as_json(const struct history *h, const char *run, int events, struct 
 
 int cmd_show(int argc, char **argv)
 {
-        struct show_options o = { 0 };
+        struct show_options o = {0};
         struct stint_error err;
         struct history h;
         char run[RUNDIR_PATH], **words, **rest;
@@ -176,7 +180,8 @@ int cmd_show(int argc, char **argv)
         if (pick_from_words(run, words, 1, &rest, &err) || history_read(&h, run, &err))
                 return cmd_fail("show", &err);
         if (h.torn)
-                log_warning("%zu lines of the journal could not be read (a crash may tear one) and were passed over", h.torn);
+                log_warning("%zu lines of the journal could not be read (a crash may tear one) and were passed over",
+                            h.torn);
         rc = o.json ? as_json(&h, run, o.events, &err) : as_table(&h, run, o.events, &err);
         history_fini(&h);
         return rc ? cmd_fail("show", &err) : 0;

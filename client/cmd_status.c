@@ -22,29 +22,31 @@ struct status_options {
 };
 
 static const struct flag table[] = {
-        { "--json", NULL, offsetof(struct status_options, json), flag_switch, "as JSON", NULL },
-        { NULL, NULL, 0, NULL, NULL, NULL },
+        {"--json", NULL, offsetof(struct status_options, json), flag_switch, "as JSON", NULL},
+        {NULL, NULL, 0, NULL, NULL, NULL},
 };
 
-static const char usage[] = "Usage: stint status [OPTION...] [RUN...]\n\n"
-                            "How runs stand: RUN are their directories, by default every *.stint here. STATE is one of running,\n"
-                            "stopped (to be continued), done, not complete (its program ended without completing it), never\n"
-                            "started. \"running?\" is said of another host, where this one cannot look.";
+static const char usage[] =
+        "Usage: stint status [OPTION...] [RUN...]\n\n"
+        "How runs stand: RUN are their directories, by default every *.stint here. STATE is one of running,\n"
+        "stopped (to be continued), done, not complete (its program ended without completing it), never\n"
+        "started. \"running?\" is said of another host, where this one cannot look.";
 
 /* All that is known of a run. */
 struct status {
         const char *run;
         const char *state;
-        int64_t stint, step;           /* -1: not known */
-        double steps_per_s, left_s;    /* negative: not known */
-        char checkpoint[RUNDIR_NAME];  /* the newest; "" for none */
+        int64_t stint, step;          /* -1: not known */
+        double steps_per_s, left_s;   /* negative: not known */
+        char checkpoint[RUNDIR_NAME]; /* the newest; "" for none */
         int64_t checkpoint_step, landed_ns;
         char verdict[500];
-        char host[64];                 /* who holds it; "" for nobody */
+        char host[64]; /* who holds it; "" for nobody */
         int64_t pid;
 };
 
-/* progress.json is written beside the training and never synced: of this stint it is believed, of another it says nothing. */
+/* progress.json is written beside the training and never synced: of this stint it is believed, of another it says
+ * nothing. */
 static void take_progress(struct status *s)
 {
         char path[RUNDIR_PATH + 32];
@@ -114,14 +116,22 @@ static void take_lease(struct status *s)
         s->pid = holder.pid;
         snprintf(s->host, sizeof s->host, "%s", holder.host);
         take_progress(s);
+        if (s->step < s->checkpoint_step) /* the hint is written once a second */
+                s->step = s->checkpoint_step;
 }
 
 static int status_read(struct status *s, const char *run, struct stint_error *err)
 {
         int64_t done_step;
 
-        *s = (struct status){ .run = run, .state = "never started", .stint = -1, .step = -1, .steps_per_s = -1, .left_s = -1,
-                              .checkpoint_step = -1, .pid = -1 };
+        *s = (struct status){.run = run,
+                             .state = "never started",
+                             .stint = -1,
+                             .step = -1,
+                             .steps_per_s = -1,
+                             .left_s = -1,
+                             .checkpoint_step = -1,
+                             .pid = -1};
         if (take_history(s, err) || take_checkpoints(s, err))
                 return -1;
         take_lease(s);
@@ -151,8 +161,8 @@ static void row(struct print_table *t, const struct status *s)
         snprintf(speed, sizeof speed, "%.3g", s->steps_per_s);
         print_age(age, sizeof age, s->landed_ns, clock_wall());
         duration_format(left, sizeof left, (int64_t)(s->left_s * 1e9));
-        print_row(t, (const char *[]){ s->run, s->state, stint, step, s->steps_per_s >= 0 ? speed : NULL, landed, age,
-                                       s->left_s >= 0 ? left : NULL, *s->verdict ? s->verdict : NULL });
+        print_row(t, (const char *[]){s->run, s->state, stint, step, s->steps_per_s >= 0 ? speed : NULL, landed, age,
+                                      s->left_s >= 0 ? left : NULL, *s->verdict ? s->verdict : NULL});
 }
 
 static json_t *real_or_null(double value)
@@ -169,12 +179,14 @@ static json_t *status_json(const struct status *s)
 {
         char when[32];
 
-        return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s?, s:o, s:o, s:s?, s:s?, s:o}", "run", s->run, "state", s->state, "stint",
-                         number_or_null(s->stint), "step", number_or_null(s->step), "steps_per_s", real_or_null(s->steps_per_s),
-                         "left_s", real_or_null(s->left_s), "checkpoint", *s->checkpoint ? s->checkpoint : NULL, "checkpoint_step",
-                         number_or_null(s->checkpoint_step), "checkpoint_time",
-                         s->landed_ns ? json_string(clock_format(when, sizeof when, s->landed_ns)) : json_null(), "verdict",
-                         *s->verdict ? s->verdict : NULL, "host", *s->host ? s->host : NULL, "pid", number_or_null(s->pid));
+        return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s?, s:o, s:o, s:s?, s:s?, s:o}", "run", s->run, "state",
+                         s->state, "stint", number_or_null(s->stint), "step", number_or_null(s->step), "steps_per_s",
+                         real_or_null(s->steps_per_s), "left_s", real_or_null(s->left_s), "checkpoint",
+                         *s->checkpoint ? s->checkpoint : NULL, "checkpoint_step", number_or_null(s->checkpoint_step),
+                         "checkpoint_time",
+                         s->landed_ns ? json_string(clock_format(when, sizeof when, s->landed_ns)) : json_null(),
+                         "verdict", *s->verdict ? s->verdict : NULL, "host", *s->host ? s->host : NULL, "pid",
+                         number_or_null(s->pid));
 }
 
 /* A run that cannot be read is said, and does not hide the others. */
@@ -200,9 +212,9 @@ static int show(const struct pick_list *list, struct print_table *t, json_t *all
 
 int cmd_status(int argc, char **argv)
 {
-        static const char *const titles[] = { "RUN", "STATE", ">STINT", ">STEP", ">STEPS/S", ">LANDED", ">AGE", ">LEFT",
-                                              "LAST VERDICT", NULL };
-        struct status_options o = { 0 };
+        static const char *const titles[] = {"RUN",     "STATE", ">STINT", ">STEP",        ">STEPS/S",
+                                             ">LANDED", ">AGE",  ">LEFT",  "LAST VERDICT", NULL};
+        struct status_options o = {0};
         struct stint_error err;
         struct pick_list list;
         char **words;

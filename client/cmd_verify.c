@@ -26,23 +26,25 @@ struct verify_options {
 };
 
 static const struct flag table[] = {
-        { "--all", NULL, offsetof(struct verify_options, all), flag_switch, "every checkpoint that calls itself whole", NULL },
-        { "--json", NULL, offsetof(struct verify_options, json), flag_switch, "as JSON", NULL },
-        { NULL, NULL, 0, NULL, NULL, NULL },
+        {"--all", NULL, offsetof(struct verify_options, all), flag_switch, "every checkpoint that calls itself whole",
+         NULL},
+        {"--json", NULL, offsetof(struct verify_options, json), flag_switch, "as JSON", NULL},
+        {NULL, NULL, 0, NULL, NULL, NULL},
 };
 
-static const char usage[] = "Usage: stint verify [OPTION...] [RUN] [STEP|newest|best]\n\n"
-                            "Reads the checkpoint of that step (default: newest) again and checks every byte. Exit code 0: it\n"
-                            "holds; 1: damaged, with what does not hold; 125: it could not be checked.";
+static const char usage[] =
+        "Usage: stint verify [OPTION...] [RUN] [STEP|newest|best]\n\n"
+        "Reads the checkpoint of that step (default: newest) again and checks every byte. Exit code 0: it\n"
+        "holds; 1: damaged, with what does not hold; 125: it could not be checked.";
 
-enum outcome { HOLDS, DAMAGED, UNREADABLE };
+enum outcome { HOLDS, GONE, DAMAGED, UNREADABLE };
 
 /* One checkpoint being read. */
 struct reading {
         const char *name;
         uint64_t bytes, before; /* of all its files; of those read already */
         int64_t started_ns, shown_ns;
-        int show;               /* there is somebody to look at it */
+        int show; /* there is somebody to look at it */
 };
 
 static void on_progress(void *arg, uint64_t bytes)
@@ -64,21 +66,18 @@ static void progress_end(const struct reading *r)
 }
 
 /* One rank's file against its seal, which the manifest vouches for (checked before). */
-static int check_rank(const struct manifest *m, const char *dir, uint32_t rank, struct reading *r, struct stint_error *err)
+static int check_rank(const struct manifest *m, const char *dir, uint32_t rank, struct reading *r,
+                      struct stint_error *err)
 {
         char name[RUNDIR_NAME], path[RUNDIR_PATH + 3 * RUNDIR_NAME];
         struct seal seal;
 
-        if (rundir_join(path, sizeof path, dir, rundir_rank_seal(name, rank, m->ranks), NULL, err) || seal_read(&seal, path, err) ||
+        if (rundir_join(path, sizeof path, dir, rundir_rank_seal(name, rank, m->ranks), NULL, err) ||
+            seal_read(&seal, path, err) ||
             rundir_join(path, sizeof path, dir, rundir_rank_file(name, rank, m->ranks), NULL, err))
                 return -1;
-        if (image_check_file(path, &seal, on_progress, r, err)) {
-                int code = err->code;
-
-                error_wrap(err, "%s", name);
-                err->code = code;
+        if (image_check_file(path, &seal, on_progress, r, err))
                 return -1;
-        }
         r->before += m->rank[rank].file_bytes;
         return 0;
 }
@@ -91,32 +90,54 @@ static int check_all_ranks(const struct manifest *m, const char *dir, struct rea
         return 0;
 }
 
-static enum outcome check_entry(const struct catalog_entry *e, const char *run, struct reading *r, struct stint_error *err)
+/* What the catalog says of an entry begins with its name, which stands before everything that is said here already. */
+static int bad_manifest(const struct catalog_entry *e, struct stint_error *err)
+{
+        size_t n = strlen(e->name);
+        const char *text = e->problem.text;
+
+        if (!strncmp(text, e->name, n) && !strncmp(text + n, ": ", 2))
+                text += n + 2;
+        return error_set(err, e->problem.code ? e->problem.code : EBADMSG, "%s", text);
+}
+
+static int check_files(const struct catalog_entry *e, const char *dir, struct reading *r, struct stint_error *err)
+{
+        if (!e->has_manifest)
+                return bad_manifest(e, err);
+        r->bytes = manifest_bytes(&e->manifest);
+        r->show = isatty(STDERR_FILENO);
+        if (manifest_verify(&e->manifest, dir, 0, err))
+                return -1;
+        return check_all_ranks(&e->manifest, dir, r, err);
+}
+
+/* A file that is missing is damage like one that has changed; but a run that is running prunes whole checkpoints. */
+static enum outcome check_entry(const struct catalog_entry *e, const char *run, struct reading *r,
+                                struct stint_error *err)
 {
         char dir[RUNDIR_PATH + 2 * RUNDIR_NAME];
         int rc;
 
-        if (!e->has_manifest) {
-                error_set(err, e->problem.code ? e->problem.code : EBADMSG, "%s", e->problem.text);
-                return err->code == EBADMSG || err->code == ENOENT || err->code == ENODATA ? DAMAGED : UNREADABLE;
-        }
-        r->bytes = manifest_bytes(&e->manifest);
-        r->show = isatty(STDERR_FILENO);
-        rc = rundir_join(dir, sizeof dir, run, RUNDIR_CHECKPOINTS, e->name, err) || manifest_verify(&e->manifest, dir, 0, err) ||
-             check_all_ranks(&e->manifest, dir, r, err);
+        if (rundir_join(dir, sizeof dir, run, RUNDIR_CHECKPOINTS, e->name, err))
+                return UNREADABLE;
+        rc = check_files(e, dir, r, err);
         progress_end(r);
         if (!rc)
                 return HOLDS;
-        /* A file that is missing or too short is as damaged as one that has changed. */
+        if (access(dir, F_OK) && errno == ENOENT) {
+                error_set(err, ENOENT, "it was removed or set aside while it was read");
+                return GONE;
+        }
         return err->code == EBADMSG || err->code == ENOENT || err->code == ENODATA ? DAMAGED : UNREADABLE;
 }
 
 static json_t *outcome_json(const struct catalog_entry *e, enum outcome outcome, const struct reading *r,
                             const struct stint_error *err)
 {
-        static const char *const words[] = { "ok", "damaged", "unreadable" };
-        json_t *o = json_pack("{s:s, s:I, s:s, s:I, s:f}", "checkpoint", e->name, "step", (json_int_t)e->step, "outcome",
-                              words[outcome], "bytes", (json_int_t)r->before, "took_s",
+        static const char *const words[] = {"ok", "gone", "damaged", "unreadable"};
+        json_t *o = json_pack("{s:s, s:I, s:s, s:I, s:f}", "checkpoint", e->name, "step", (json_int_t)e->step,
+                              "outcome", words[outcome], "bytes", (json_int_t)r->before, "took_s",
                               (double)(clock_now() - r->started_ns) / 1e9);
 
         if (outcome != HOLDS)
@@ -136,15 +157,18 @@ static void outcome_text(const struct catalog_entry *e, enum outcome outcome, co
                        duration_format(took, sizeof took, clock_now() - r->started_ns));
                 return;
         }
-        print_coloured(stdout, PRINT_BAD, outcome == DAMAGED ? "DAMAGED" : "could not be read");
+        if (outcome == GONE)
+                print_coloured(stdout, PRINT_WARNING, "gone");
+        else
+                print_coloured(stdout, PRINT_BAD, outcome == DAMAGED ? "DAMAGED" : "could not be read");
         printf(": %s\n", err->text);
 }
 
 /* Checks one and says so, into `out` when that is an array. */
 static enum outcome verify_one(const struct catalog_entry *e, const char *run, json_t *out)
 {
-        struct reading r = { .name = e->name, .started_ns = clock_now() };
-        struct stint_error err = { 0 };
+        struct reading r = {.name = e->name, .started_ns = clock_now()};
+        struct stint_error err = {0};
         enum outcome outcome = check_entry(e, run, &r, &err);
 
         if (out)
@@ -198,9 +222,9 @@ static int worse(int a, int b)
         return a > b ? a : b;
 }
 
-/* The worst outcome, or -1 when there is nothing to verify. */
-static int verify(const struct catalog *c, const char *run, const struct verify_options *o, const char *word, json_t *out,
-                  struct stint_error *err)
+/* The worst outcome, or -1 when there is nothing to verify.  One of all that is gone is none the worse for it. */
+static int verify(const struct catalog *c, const char *run, const struct verify_options *o, const char *word,
+                  json_t *out, struct stint_error *err)
 {
         const struct catalog_entry *chosen;
         int worst = HOLDS, n = 0;
@@ -211,7 +235,9 @@ static int verify(const struct catalog *c, const char *run, const struct verify_
         }
         for (size_t i = 0; i < c->n; i++)
                 if (c->entries[i].kind == RUNDIR_WHOLE) {
-                        worst = worse(worst, (int)verify_one(&c->entries[i], run, out));
+                        enum outcome outcome = verify_one(&c->entries[i], run, out);
+
+                        worst = worse(worst, outcome == GONE ? HOLDS : (int)outcome);
                         n++;
                 }
         return n ? worst : error_set(err, ENOENT, "there is no checkpoint to verify in %s", run);
@@ -219,7 +245,7 @@ static int verify(const struct catalog *c, const char *run, const struct verify_
 
 int cmd_verify(int argc, char **argv)
 {
-        struct verify_options o = { 0 };
+        struct verify_options o = {0};
         struct stint_error err;
         struct catalog c;
         char run[RUNDIR_PATH], **words, **rest;

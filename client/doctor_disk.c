@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * doctor_disk: whether the place of a run can hold checkpoints: which filesystem, how much room, and whether it keeps the
- * promises a commit rests on (O_EXCL, rename, fsync), tried on files of its own.  cmd_doctor.c calls in.
+ * doctor_disk: whether the place of a run can hold checkpoints: which filesystem, how much room, and whether it keeps
+ * the promises a commit rests on (O_EXCL, rename, fsync), tried on files of its own.  cmd_doctor.c calls in.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #include "print.h"
 
 #define PROBE_BYTES ((size_t)4 << 20)
-#define SLOW_SYNC CLOCK_SECOND       /* for PROBE_BYTES */
+#define SLOW_SYNC CLOCK_SECOND /* for PROBE_BYTES */
 #define CLOCK_APART (2 * CLOCK_SECOND)
 
 /* Those that linux/magic.h does not have. */
@@ -36,19 +36,23 @@ static const struct {
         enum finding finding;
         const char *note;
 } filesystems[] = {
-        { TMPFS_MAGIC, "tmpfs", FINDING_WARNING, "it is memory: checkpoints are gone after a reboot, and other nodes never see them" },
-        { RAMFS_MAGIC, "ramfs", FINDING_WARNING, "it is memory: checkpoints are gone after a reboot, and other nodes never see them" },
-        { OVERLAYFS_SUPER_MAGIC, "overlay", FINDING_WARNING,
-          "it usually belongs to a container and goes with it: put runs on a volume that stays" },
-        { NFS_SUPER_MAGIC, "NFS", FINDING_OK, "other nodes may see a new checkpoint some seconds late; stint waits for what the journal names" },
-        { MAGIC_LUSTRE, "Lustre", FINDING_OK, "" },
-        { MAGIC_GPFS, "GPFS", FINDING_OK, "" },
-        { MAGIC_BEEGFS, "BeeGFS", FINDING_OK, "" },
-        { EXT4_SUPER_MAGIC, "ext4", FINDING_OK, "" },
-        { MAGIC_XFS, "XFS", FINDING_OK, "" },
-        { BTRFS_SUPER_MAGIC, "Btrfs", FINDING_OK, "" },
-        { MAGIC_ZFS, "ZFS", FINDING_OK, "" },
-        { FUSE_SUPER_MAGIC, "FUSE", FINDING_WARNING, "what it promises depends on the program behind it; see the probe below" },
+        {TMPFS_MAGIC, "tmpfs", FINDING_WARNING,
+         "it is memory: checkpoints are gone after a reboot, and other nodes never see them"},
+        {RAMFS_MAGIC, "ramfs", FINDING_WARNING,
+         "it is memory: checkpoints are gone after a reboot, and other nodes never see them"},
+        {OVERLAYFS_SUPER_MAGIC, "overlay", FINDING_WARNING,
+         "it usually belongs to a container and goes with it: put runs on a volume that stays"},
+        {NFS_SUPER_MAGIC, "NFS", FINDING_OK,
+         "other nodes may see a new checkpoint some seconds late; stint waits for what the journal names"},
+        {MAGIC_LUSTRE, "Lustre", FINDING_OK, ""},
+        {MAGIC_GPFS, "GPFS", FINDING_OK, ""},
+        {MAGIC_BEEGFS, "BeeGFS", FINDING_OK, ""},
+        {EXT4_SUPER_MAGIC, "ext4", FINDING_OK, ""},
+        {MAGIC_XFS, "XFS", FINDING_OK, ""},
+        {BTRFS_SUPER_MAGIC, "Btrfs", FINDING_OK, ""},
+        {MAGIC_ZFS, "ZFS", FINDING_OK, ""},
+        {FUSE_SUPER_MAGIC, "FUSE", FINDING_WARNING,
+         "what it promises depends on the program behind it; see the probe below"},
 };
 
 static void check_filesystem(const struct doctor *d, const struct statfs *fs)
@@ -73,14 +77,16 @@ static void check_space(const struct doctor *d, const struct statfs *fs)
         print_size(all, sizeof all, need);
         print_size(rest, sizeof rest, more);
         if (!d->state_bytes)
-                doctor_found(d, "space", FINDING_OK, "%s free; a run needs %d times its state (%d kept, best, one replaced, one written)",
-                             have, d->keep + 3, d->keep);
+                doctor_found(d, "space", FINDING_OK,
+                             "%s free; a run needs %d times its state (%d kept, best, one replaced, one written)", have,
+                             d->keep + 3, d->keep);
         else if (available < d->state_bytes)
-                doctor_found(d, "space", FINDING_PROBLEM, "%s free: not even the next checkpoint fits; free space or lower --stint-keep",
-                             have);
+                doctor_found(d, "space", FINDING_PROBLEM,
+                             "%s free: not even the next checkpoint fits; free space or lower --stint-keep", have);
         else if (available < more)
-                doctor_found(d, "space", FINDING_WARNING, "%s free, but this run needs %s more (%s for keep %d): saves will fail one day",
-                             have, rest, all, d->keep);
+                doctor_found(d, "space", FINDING_WARNING,
+                             "%s free, but this run needs %s more (%s for keep %d): saves will fail one day", have,
+                             rest, all, d->keep);
         else
                 doctor_found(d, "space", FINDING_OK, "%s free; this run needs %s more (%s in all)", have, rest, all);
 }
@@ -88,10 +94,11 @@ static void check_space(const struct doctor *d, const struct statfs *fs)
 static void check_inodes(const struct doctor *d, const struct statfs *fs)
 {
         if (fs->f_files > 0 && fs->f_ffree < 1000)
-                doctor_found(d, "inodes", FINDING_PROBLEM, "only %llu left: remove files", (unsigned long long)fs->f_ffree);
+                doctor_found(d, "inodes", FINDING_PROBLEM, "only %llu left: remove files",
+                             (unsigned long long)fs->f_ffree);
 }
 
-/* ---- the probe ------------------------------------------------------------------------------------------------------ */
+/* ---- the probe --------------------------------------------------------------------------------------------------- */
 
 struct probe {
         char dir[RUNDIR_PATH + 64], file[RUNDIR_PATH + 96], other[RUNDIR_PATH + 96];
@@ -106,7 +113,9 @@ static int probe_exclusive(const struct probe *p, struct stint_error *err)
                 close(fd);
                 return error_set(err, EINVAL, "O_EXCL created a file that was there: two runs could not be told apart");
         }
-        return errno == EEXIST ? 0 : error_system(err, errno, "O_EXCL on a file that was there failed in a way it must not");
+        return errno == EEXIST
+                       ? 0
+                       : error_system(err, errno, "O_EXCL on a file that was there failed in a way it must not");
 }
 
 static int probe_write(struct probe *p, int fd, struct stint_error *err)
@@ -148,7 +157,7 @@ static int probe_steps(struct probe *p, struct stint_error *err)
 static void check_probe(const struct doctor *d)
 {
         struct stint_error err, ignored;
-        struct probe p = { 0 };
+        struct probe p = {0};
         char took[32], apart[32];
         int rc;
 
@@ -162,11 +171,14 @@ static void check_probe(const struct doctor *d)
         if (rc)
                 doctor_found(d, "probe", FINDING_PROBLEM, "%s: %s; choose another --stint-dir", d->where, err.text);
         else if (p.sync_ns > SLOW_SYNC)
-                doctor_found(d, "probe", FINDING_WARNING, "O_EXCL, rename and fsync work, but 4 MiB took %s to reach the disk", took);
+                doctor_found(d, "probe", FINDING_WARNING,
+                             "O_EXCL, rename and fsync work, but 4 MiB took %s to reach the disk", took);
         else
-                doctor_found(d, "probe", FINDING_OK, "O_EXCL, rename and fsync work; 4 MiB reached the disk in %s", took);
+                doctor_found(d, "probe", FINDING_OK, "O_EXCL, rename and fsync work; 4 MiB reached the disk in %s",
+                             took);
         if (!rc && (p.file_ns > CLOCK_APART || p.file_ns < -CLOCK_APART))
-                doctor_found(d, "file clock", FINDING_WARNING, "files there are dated %s apart from this machine's clock", apart);
+                doctor_found(d, "file clock", FINDING_WARNING,
+                             "files there are dated %s apart from this machine's clock", apart);
 }
 
 void doctor_disk(const struct doctor *d)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* doctor_node: what a stint would meet on this machine: scheduler, agent, memory, clocks, limits.  cmd_doctor.c calls in. */
+/* doctor_node: what a stint would meet on this machine: scheduler, agent, memory, clocks, limits.  cmd_doctor.c calls
+ * in. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,7 +19,7 @@
 #define SMALL_SHM (INT64_C(128) << 20) /* containers often have 64 MiB */
 #define FEW_FILES 256
 
-/* ---- the scheduler -------------------------------------------------------------------------------------------------- */
+/* ---- the scheduler ----------------------------------------------------------------------------------------------- */
 
 static int in_path(const char *program)
 {
@@ -28,7 +29,8 @@ static int in_path(const char *program)
                 char file[RUNDIR_PATH];
                 size_t n = strcspn(path, ":");
 
-                if ((size_t)snprintf(file, sizeof file, "%.*s/%s", (int)n, path, program) < sizeof file && !access(file, X_OK))
+                if ((size_t)snprintf(file, sizeof file, "%.*s/%s", (int)n, path, program) < sizeof file &&
+                    !access(file, X_OK))
                         return 1;
                 path += n + (path[n] == ':');
         }
@@ -43,17 +45,20 @@ static void check_scheduler(const struct doctor *d)
                 doctor_found(d, "scheduler", FINDING_OK, "the local scheduler, and this is inside one of its jobs");
         else if (job && *job)
                 doctor_found(d, "scheduler", FINDING_WARNING,
-                             "this is Slurm job %s, but this build does not speak to Slurm: no limit is known here; give the "
+                             "this is Slurm job %s, but this build does not speak to Slurm: no limit is known here; "
+                             "give the "
                              "job's time as --stint-limit",
                              job);
         else if (in_path("sbatch") || getenv("SLURM_CONF"))
                 doctor_found(d, "scheduler", FINDING_WARNING,
-                             "Slurm is on this machine, but this build does not speak to it; the local scheduler is what runs get");
+                             "Slurm is on this machine, but this build does not speak to it; the local scheduler is "
+                             "what runs get");
         else
-                doctor_found(d, "scheduler", FINDING_OK, "none found; the local scheduler (--stint-limit and others) is built in");
+                doctor_found(d, "scheduler", FINDING_OK,
+                             "none found; the local scheduler (--stint-limit and others) is built in");
 }
 
-/* ---- the agent ------------------------------------------------------------------------------------------------------ */
+/* ---- the agent --------------------------------------------------------------------------------------------------- */
 
 /* Between fork and exec: the alarm survives it and ends an agent that does not answer. */
 static void agent_exec(const char *path, int out)
@@ -61,7 +66,8 @@ static void agent_exec(const char *path, int out)
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
         alarm(AGENT_ANSWER_S);
-        if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 && dup2(null, STDERR_FILENO) >= 0)
+        if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
+            dup2(null, STDERR_FILENO) >= 0)
                 execl(path, "stint-agent", "--version", (char *)NULL);
         _exit(127);
 }
@@ -96,19 +102,22 @@ static void check_agent(const struct doctor *d)
         snprintf(path, sizeof path, "%s/stint-agent", dir && *dir ? dir : LIBEXECDIR);
         if (access(path, X_OK))
                 doctor_found(d, "agent", FINDING_PROBLEM,
-                             "%s cannot be executed: %s; install stint whole, or set STINT_LIBEXEC_DIR to the folder that has it", path,
-                             strerror(errno));
+                             "%s cannot be executed: %s; install stint whole, or set STINT_LIBEXEC_DIR to the folder "
+                             "that has it",
+                             path, strerror(errno));
         else if (agent_version(path, version, sizeof version))
                 doctor_found(d, "agent", FINDING_PROBLEM,
-                             "%s does not answer --version; run it by hand to see why (a library that is missing?)", path);
+                             "%s does not answer --version; run it by hand to see why (a library that is missing?)",
+                             path);
         else if (!strstr(version, PACKAGE_VERSION))
-                doctor_found(d, "agent", FINDING_WARNING, "%s is '%s', and this is stint %s: install the two from one build", path,
-                             version, PACKAGE_VERSION);
+                doctor_found(d, "agent", FINDING_WARNING,
+                             "%s is '%s', and this is stint %s: install the two from one build", path, version,
+                             PACKAGE_VERSION);
         else
                 doctor_found(d, "agent", FINDING_OK, "%s (%s)", path, version);
 }
 
-/* ---- memory --------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 /* A line such as "MemAvailable:   123 kB" in a file of /proc; -1 when it is not there. */
 static int64_t proc_kib(const char *file, const char *key)
@@ -169,13 +178,15 @@ static void check_memory(const struct doctor *d)
         print_size(have, sizeof have, available);
         print_size(need, sizeof need, d->state_bytes);
         if (!d->state_bytes)
-                doctor_found(d, "memory", FINDING_OK, "%s available; a run takes its state once more for staging, beside the program",
-                             have);
+                doctor_found(d, "memory", FINDING_OK,
+                             "%s available; a run takes its state once more for staging, beside the program", have);
         else if (available >= 0 && available < d->state_bytes)
                 doctor_found(d, "memory", FINDING_PROBLEM,
-                             "%s available, but staging alone takes %s (the state once more): ask for more memory", have, need);
+                             "%s available, but staging alone takes %s (the state once more): ask for more memory",
+                             have, need);
         else
-                doctor_found(d, "memory", FINDING_OK, "%s available, staging takes %s of it beside the program", have, need);
+                doctor_found(d, "memory", FINDING_OK, "%s available, staging takes %s of it beside the program", have,
+                             need);
 }
 
 static void check_shm(const struct doctor *d)
@@ -185,8 +196,8 @@ static void check_shm(const struct doctor *d)
         int64_t total, available;
 
         if (statvfs("/dev/shm", &fs)) {
-                doctor_found(d, "/dev/shm", FINDING_WARNING, "not there (%s): helpers of training programs often need it",
-                             strerror(errno));
+                doctor_found(d, "/dev/shm", FINDING_WARNING,
+                             "not there (%s): helpers of training programs often need it", strerror(errno));
                 return;
         }
         total = (int64_t)fs.f_blocks * (int64_t)fs.f_frsize;
@@ -196,7 +207,8 @@ static void check_shm(const struct doctor *d)
         print_size(need, sizeof need, d->state_bytes);
         if (total < SMALL_SHM)
                 doctor_found(d, "/dev/shm", FINDING_WARNING,
-                             "%s, %s of it free: too small for the data loaders of most programs (in a container: --shm-size); "
+                             "%s, %s of it free: too small for the data loaders of most programs (in a container: "
+                             "--shm-size); "
                              "staging is not counted there",
                              size, left);
         else
@@ -204,7 +216,7 @@ static void check_shm(const struct doctor *d)
                              d->state_bytes ? "; the state is " : "", d->state_bytes ? need : "");
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------------------------- */
+/* ---- the rest ---------------------------------------------------------------------------------------------------- */
 
 static void check_clock(const struct doctor *d)
 {
@@ -214,7 +226,8 @@ static void check_clock(const struct doctor *d)
 
         clock_format(when, sizeof when, now_ns);
         if (now_ns < year_2024)
-                doctor_found(d, "clock", FINDING_WARNING, "it says %s: set it, or journals and ages will be wrong", when);
+                doctor_found(d, "clock", FINDING_WARNING, "it says %s: set it, or journals and ages will be wrong",
+                             when);
         else
                 doctor_found(d, "clock", FINDING_OK, "%s", when);
 }
@@ -242,7 +255,7 @@ static void limit_text(char *out, size_t size, rlim_t value, int bytes)
 
 static void check_limits(const struct doctor *d)
 {
-        struct rlimit files = { RLIM_INFINITY, RLIM_INFINITY }, locked = files, size = files;
+        struct rlimit files = {RLIM_INFINITY, RLIM_INFINITY}, locked = files, size = files;
         char text[3][32];
 
         getrlimit(RLIMIT_NOFILE, &files);
@@ -253,11 +266,14 @@ static void check_limits(const struct doctor *d)
         limit_text(text[2], sizeof text[2], size.rlim_cur, 1);
         if (size.rlim_cur != RLIM_INFINITY && (!d->state_bytes || size.rlim_cur < (rlim_t)d->state_bytes))
                 doctor_found(d, "limits", d->state_bytes ? FINDING_PROBLEM : FINDING_WARNING,
-                             "files may not grow beyond %s (ulimit -f): a larger checkpoint cannot be written", text[2]);
+                             "files may not grow beyond %s (ulimit -f): a larger checkpoint cannot be written",
+                             text[2]);
         else if (files.rlim_cur < FEW_FILES)
-                doctor_found(d, "limits", FINDING_WARNING, "only %s open files (ulimit -n): raise it to %d or more", text[0], FEW_FILES);
+                doctor_found(d, "limits", FINDING_WARNING, "only %s open files (ulimit -n): raise it to %d or more",
+                             text[0], FEW_FILES);
         else
-                doctor_found(d, "limits", FINDING_OK, "%s open files, %s locked memory, file size %s", text[0], text[1], text[2]);
+                doctor_found(d, "limits", FINDING_OK, "%s open files, %s locked memory, file size %s", text[0], text[1],
+                             text[2]);
 }
 
 void doctor_node(const struct doctor *d)

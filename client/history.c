@@ -10,7 +10,7 @@
 #include "run_journal.h"
 #include "run_verdict.h"
 
-/* ---- what each event says of its stint ------------------------------------------------------------------------------ */
+/* ---- what each event says of its stint --------------------------------------------------------------------------- */
 
 static void on_start(struct history_stint *s, const json_t *event)
 {
@@ -51,7 +51,8 @@ static void on_save(struct history_stint *s, const json_t *event)
         s->saves++;
         s->landed = step;
         verdict_saved(s->last_save, sizeof s->last_save, step, (uint64_t)print_member_int(event, "bytes", 0),
-                      ns_of(print_member_real(event, "took_s", 0)), left ? ns_of(json_number_value(left)) : CLOCK_NEVER);
+                      ns_of(print_member_real(event, "took_s", 0)),
+                      left ? ns_of(json_number_value(left)) : CLOCK_NEVER);
 }
 
 static void on_end(struct history_stint *s, const json_t *event)
@@ -76,10 +77,10 @@ static const struct {
         const char *event;
         void (*take)(struct history_stint *s, const json_t *event);
 } takers[] = {
-        { "start", on_start }, { "fresh", on_fresh }, { "restore", on_restore }, { "save", on_save }, { "end", on_end },
+        {"start", on_start}, {"fresh", on_fresh}, {"restore", on_restore}, {"save", on_save}, {"end", on_end},
 };
 
-/* ---- gathering ------------------------------------------------------------------------------------------------------ */
+/* ---- gathering --------------------------------------------------------------------------------------------------- */
 
 /* Stints stand in the order in which they are first named; the last one is looked at first. */
 static struct history_stint *find(struct history *h, int64_t number)
@@ -93,8 +94,16 @@ static struct history_stint *find(struct history *h, int64_t number)
         if (!more)
                 return NULL;
         h->stints = more;
-        more[h->n] = (struct history_stint){ .number = number, .from = -1, .to = -1, .landed = -1, .lost = -1, .exit = -1,
-                                             .why = "", .verdict = "", .host = "", .job = "" };
+        more[h->n] = (struct history_stint){.number = number,
+                                            .from = -1,
+                                            .to = -1,
+                                            .landed = -1,
+                                            .lost = -1,
+                                            .exit = -1,
+                                            .why = "",
+                                            .verdict = "",
+                                            .host = "",
+                                            .job = ""};
         return &more[h->n++];
 }
 
@@ -122,15 +131,15 @@ int history_read(struct history *h, const char *run_dir, struct stint_error *err
         const json_t *event;
         size_t i;
 
-        *h = (struct history){ 0 };
+        *h = (struct history){0};
         h->events = journal_read(run_dir, &h->torn, err);
         if (!h->events)
                 return -1;
-        json_array_foreach(h->events, i, event)
-                if (take(h, event)) {
-                        history_fini(h);
-                        return error_set(err, ENOMEM, "no memory for the history of %s", run_dir);
-                }
+        json_array_foreach(h->events, i, event) if (take(h, event))
+        {
+                history_fini(h);
+                return error_set(err, ENOMEM, "no memory for the history of %s", run_dir);
+        }
         return 0;
 }
 
@@ -143,5 +152,5 @@ void history_fini(struct history *h)
 {
         json_decref(h->events);
         free(h->stints);
-        *h = (struct history){ 0 };
+        *h = (struct history){0};
 }

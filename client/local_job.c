@@ -28,10 +28,9 @@
 #include "scheduler.h"
 #include "wire.h"
 
-/* What dies slowly is looked at again so often: processes that were born while others were killed, or that hang in I/O. */
+/* What dies slowly is looked at again so often: processes that were born while others were killed, or that hang
+ * in I/O. */
 #define KILL_AGAIN_MS 100
-/* After a requeue was granted, how long the job may still take to end by itself; less when the kill wait is shorter. */
-#define REQUEUE_WAIT_NS (3 * CLOCK_SECOND)
 
 enum phase { PHASE_RUNNING, PHASE_ENDING, PHASE_KILLING, PHASE_OVER };
 enum end_why { END_ITSELF, END_LIMIT, END_PREEMPTED, END_REQUEUED, END_CANCELLED };
@@ -52,7 +51,7 @@ struct job {
         char program[RUNDIR_PATH]; /* the stint to start */
         char socket[CHANNEL_NAME];
         char id[16];
-        int restarts;              /* = requeues of this invocation */
+        int restarts; /* = requeues of this invocation */
 
         uv_loop_t loop;
         uv_signal_t on_child, on_interrupt, on_terminate, on_hangup;
@@ -61,22 +60,22 @@ struct job {
         int door_fd;
         struct asker *askers;
 
-        pid_t batch;               /* the first process; 0 when it is gone */
-        int batch_status;          /* as of waitpid(2) */
+        pid_t batch;      /* the first process; 0 when it is gone */
+        int batch_status; /* as of waitpid(2) */
         enum phase phase;
         enum end_why why;
-        int64_t end_ns;            /* CLOCK_BOOTTIME; CLOCK_NEVER without a limit */
+        int64_t end_ns; /* CLOCK_BOOTTIME; CLOCK_NEVER without a limit */
         enum deadline_cause cause;
         int exit_code;
 };
 
 static void job_settle(struct job *j);
 
-/* ---- signals to the job --------------------------------------------------------------------------------------------- */
+/* ---- signals to the job ------------------------------------------------------------------------------------------ */
 
-static const int signals_term[] = { SIGTERM, 0 };
-static const int signals_cont_term[] = { SIGCONT, SIGTERM, 0 };
-static const int signals_kill[] = { SIGKILL, 0 };
+static const int signals_term[] = {SIGTERM, 0};
+static const int signals_cont_term[] = {SIGCONT, SIGTERM, 0};
+static const int signals_kill[] = {SIGKILL, 0};
 
 static int job_signal(struct job *j, pid_t except, const int *signals)
 {
@@ -86,6 +85,18 @@ static int job_signal(struct job *j, pid_t except, const int *signals)
         if (n < 0)
                 log_error("local: job %s cannot be signalled: %s", j->id, err.text);
         return n;
+}
+
+/*
+ * The steps of the job, which hear of its end before the batch process does.  The agent is the only one: the program was
+ * started by the batch process itself, and belongs to it.  (A launcher such as mpirun would take its ranks with it.)
+ */
+static void job_signal_steps(const int *signals)
+{
+        struct stint_error err;
+
+        if (process_tree_signal_program("stint-agent", signals, &err) < 0)
+                log_error("local: the steps of the job cannot be signalled: %s", err.text);
 }
 
 static void timer_set(uv_timer_t *timer, uv_timer_cb callback, int64_t ns)
@@ -106,21 +117,21 @@ static void on_kill_timer(uv_timer_t *timer)
         job_settle(j);
 }
 
-/* No more grace: whoever is left after wait_ns is killed. */
-static void job_ending(struct job *j, enum end_why why, int64_t wait_ns)
+/* Whoever is left after the kill wait is killed. */
+static void job_ending(struct job *j, enum end_why why)
 {
         j->phase = PHASE_ENDING;
         j->why = why;
         uv_timer_stop(&j->end_timer);
         uv_timer_stop(&j->preempt_timer);
-        timer_set(&j->kill_timer, on_kill_timer, wait_ns);
+        timer_set(&j->kill_timer, on_kill_timer, j->o->kill_wait_ns);
 }
 
 /* As slurmd ends a job: its steps first, then everything with the batch process, and later the kill. */
 static void job_end(struct job *j, enum end_why why)
 {
-        job_ending(j, why, j->o->kill_wait_ns);
-        job_signal(j, j->batch, signals_term);
+        job_ending(j, why);
+        job_signal_steps(signals_term);
         job_signal(j, 0, signals_cont_term);
         job_settle(j);
 }
@@ -150,7 +161,7 @@ static void on_preempt_timer(uv_timer_t *timer)
         j->cause = DEADLINE_PREEMPTED;
         log_notice("local: preempting: %s of grace", duration_format(text, sizeof text, j->end_ns - clock_now()));
         timer_set(&j->end_timer, on_end_timer, j->end_ns - clock_now());
-        job_signal(j, j->batch, signals_cont_term);
+        job_signal_steps(signals_cont_term);
 }
 
 /* A signal to this process cancels the job; a second one does not wait any longer. */
@@ -172,12 +183,12 @@ static void on_cancel(uv_signal_t *handle, int signum)
                 job_end(j, END_CANCELLED);
 }
 
-/* ---- starting ------------------------------------------------------------------------------------------------------- */
+/* ---- starting ---------------------------------------------------------------------------------------------------- */
 
 /* The handlers of the loop write into a pipe that parent and child share; what is ignored stays ignored. */
 static void child_drop_handlers(void)
 {
-        static const int handled[] = { SIGCHLD, SIGINT, SIGTERM, SIGHUP };
+        static const int handled[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP};
         struct sigaction was;
 
         for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)
@@ -185,7 +196,7 @@ static void child_drop_handlers(void)
                         signal(handled[i], SIG_DFL);
 }
 
-/* Between fork and exec.  The job has a session of its own, so that a key at the terminal reaches this process alone. */
+/* Between fork and exec. The job has a session of its own, so that a key at the terminal reaches this process alone. */
 static void child_exec(const struct job *j, pid_t manager, const sigset_t *mask)
 {
         int null;
@@ -246,7 +257,8 @@ static int job_start(struct job *j)
                 timer_set(&j->end_timer, on_end_timer, o->limit_ns);
         if (preempt_after(j))
                 timer_set(&j->preempt_timer, on_preempt_timer, preempt_after(j));
-        log_notice("local: job %s started (restart %d, %s%s)", j->id, j->restarts, o->limit_ns ? "time limit " : "no time limit",
+        log_notice("local: job %s started (restart %d, %s%s)", j->id, j->restarts,
+                   o->limit_ns ? "time limit " : "no time limit",
                    o->limit_ns ? duration_format(text, sizeof text, o->limit_ns) : "");
         return 0;
 }
@@ -265,7 +277,7 @@ static void job_reap(struct job *j)
         }
 }
 
-/* ---- the end of a job ----------------------------------------------------------------------------------------------- */
+/* ---- the end of a job -------------------------------------------------------------------------------------------- */
 
 static int may_requeue(const struct job *j)
 {
@@ -279,7 +291,8 @@ static int wants_requeue(const struct job *j)
 
 static void stop_all(struct job *j);
 
-/* What the whole invocation exits with.  A job that had to be killed at its end was stopped, not broken: it continues. */
+/* What the whole invocation exits with. A job that had to be killed at its end was stopped, not broken: it
+ * continues. */
 static void job_verdict(struct job *j)
 {
         if (WIFEXITED(j->batch_status))
@@ -289,14 +302,16 @@ static void job_verdict(struct job *j)
         else
                 j->exit_code = 128 + WTERMSIG(j->batch_status);
         if (j->why == END_LIMIT)
-                log_notice("local: job %s ended at its time limit and was not requeued (exit %d); the same command continues it", j->id,
-                           j->exit_code);
+                log_notice("local: job %s ended at its time limit and was not requeued (exit %d); the same command "
+                           "continues it",
+                           j->id, j->exit_code);
         else if (j->why == END_PREEMPTED)
-                log_notice("local: job %s was preempted and has used its %d requeues (exit %d); the same command continues it", j->id,
-                           j->o->requeues, j->exit_code);
+                log_notice("local: job %s was preempted and has used its %d requeues (exit %d); the same command "
+                           "continues it",
+                           j->id, j->o->requeues, j->exit_code);
         else
-                log_notice("local: job %s ended (%s, exit %d)", j->id, j->why == END_CANCELLED ? "cancelled" : "by itself",
-                           j->exit_code);
+                log_notice("local: job %s ended (%s, exit %d)", j->id,
+                           j->why == END_CANCELLED ? "cancelled" : "by itself", j->exit_code);
 }
 
 static void job_over(struct job *j)
@@ -326,7 +341,7 @@ static void job_settle(struct job *j)
         if (j->phase == PHASE_OVER || j->batch)
                 return;
         if (j->phase == PHASE_RUNNING) {
-                job_ending(j, END_ITSELF, j->o->kill_wait_ns);
+                job_ending(j, END_ITSELF);
                 job_signal(j, 0, signals_cont_term);
         }
         if (process_tree_count(&err) == 0)
@@ -340,16 +355,15 @@ static void on_child(uv_signal_t *handle, int signum)
         job_settle(handle->data);
 }
 
-/* ---- questions ------------------------------------------------------------------------------------------------------ */
+/* ---- questions --------------------------------------------------------------------------------------------------- */
 
 static enum scheduler_state job_state(const struct job *j)
 {
         if (j->why == END_CANCELLED)
                 return SCHEDULER_CANCELLED;
-        return j->phase == PHASE_RUNNING ? SCHEDULER_RUNNING : SCHEDULER_COMPLETING;
+        return j->phase == PHASE_RUNNING && j->why != END_REQUEUED ? SCHEDULER_RUNNING : SCHEDULER_COMPLETING;
 }
 
-/* A requeue that is granted ends the job: its steps hear of it, and whoever asked has a while to end by itself. */
 static void answer_requeue(struct job *j, struct wire_scheduler_answer *answer)
 {
         if (j->why == END_CANCELLED) {
@@ -357,17 +371,19 @@ static void answer_requeue(struct job *j, struct wire_scheduler_answer *answer)
                 wire_text(answer->text, sizeof answer->text, "the job was cancelled");
         } else if (j->why != END_REQUEUED && !may_requeue(j)) {
                 answer->failed = EPERM;
-                snprintf(answer->text, sizeof answer->text, "all %d requeues of --stint-requeues are used", j->o->requeues);
+                snprintf(answer->text, sizeof answer->text, "all %d requeues of --stint-requeues are used",
+                         j->o->requeues);
         } else if (j->why != END_REQUEUED) {
-                int64_t wait_ns = j->o->kill_wait_ns < REQUEUE_WAIT_NS ? j->o->kill_wait_ns : REQUEUE_WAIT_NS;
-
                 log_notice("local: a requeue was asked for and granted");
-                if (j->phase == PHASE_RUNNING) {
-                        job_ending(j, END_REQUEUED, wait_ns);
-                        job_signal(j, j->batch, signals_cont_term);
-                }
                 j->why = END_REQUEUED;
         }
+}
+
+/* A requeue that was granted ends the job, once whoever asked has been told. */
+static void requeue_begin(struct job *j)
+{
+        if (j->why == END_REQUEUED && j->phase == PHASE_RUNNING)
+                job_end(j, END_REQUEUED);
 }
 
 static void job_answer(struct job *j, const struct wire_scheduler_ask *ask, struct wire_scheduler_answer *answer)
@@ -408,8 +424,8 @@ static int asker_hear(struct asker *a)
 {
         _Alignas(8) unsigned char message[WIRE_MOST];
         const struct wire_header *header = (const void *)message;
-        struct wire_scheduler_answer answer = { 0 };
-        int fds[CHANNEL_FDS], n_fds = 0;
+        struct wire_scheduler_answer answer = {0};
+        int fds[CHANNEL_FDS], n_fds = 0, rc;
         struct stint_error err;
         ssize_t n = channel_receive(a->fd, message, sizeof message, fds, &n_fds, &err);
 
@@ -424,7 +440,9 @@ static int asker_hear(struct asker *a)
                 return -1;
         }
         job_answer(a->job, (const void *)message, &answer);
-        return channel_send(a->fd, &answer, sizeof answer, NULL, 0, &err);
+        rc = channel_send(a->fd, &answer, sizeof answer, NULL, 0, &err);
+        requeue_begin(a->job);
+        return rc;
 }
 
 static void on_asker(uv_poll_t *poll, int status, int events)
@@ -470,13 +488,14 @@ static void on_door(uv_poll_t *poll, int status, int events)
                 if (uid == getuid()) {
                         asker_new(j, fd);
                 } else {
-                        log_warning("local: process %d of user %u wanted to ask about this job and was sent away", (int)pid, (unsigned)uid);
+                        log_warning("local: process %d of user %u wanted to ask about this job and was sent away",
+                                    (int)pid, (unsigned)uid);
                         close(fd);
                 }
         }
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------ */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static void close_handle(uv_handle_t *handle)
 {
@@ -519,14 +538,16 @@ static int loop_open(struct job *j)
         j->on_child.data = j->end_timer.data = j->preempt_timer.data = j->kill_timer.data = j->door.data = j;
         return uv_timer_init(&j->loop, &j->end_timer) || uv_timer_init(&j->loop, &j->preempt_timer) ||
                                uv_timer_init(&j->loop, &j->kill_timer) || uv_signal_init(&j->loop, &j->on_child) ||
-                               uv_signal_start(&j->on_child, on_child, SIGCHLD) || cancel_on(j, &j->on_interrupt, SIGINT) ||
-                               cancel_on(j, &j->on_terminate, SIGTERM) || cancel_on(j, &j->on_hangup, SIGHUP) ||
-                               uv_poll_init(&j->loop, &j->door, j->door_fd) || uv_poll_start(&j->door, UV_READABLE, on_door)
+                               uv_signal_start(&j->on_child, on_child, SIGCHLD) ||
+                               cancel_on(j, &j->on_interrupt, SIGINT) || cancel_on(j, &j->on_terminate, SIGTERM) ||
+                               cancel_on(j, &j->on_hangup, SIGHUP) || uv_poll_init(&j->loop, &j->door, j->door_fd) ||
+                               uv_poll_start(&j->door, UV_READABLE, on_door)
                        ? -1
                        : 0;
 }
 
-/* Which stint a job runs: the one that the environment names, as libstint does when it starts one, else this very file. */
+/* Which stint a job runs: the one that the environment names, as libstint does when it starts one, else this
+ * very file. */
 static void find_program(struct job *j)
 {
         const char *named = getenv("STINT_BIN");
@@ -563,7 +584,7 @@ static int door_open(struct job *j, struct stint_error *err)
 
 int local_job(const struct run_options *o, char **argv)
 {
-        struct job j = { .o = o, .argv = argv };
+        struct job j = {.o = o, .argv = argv};
         struct stint_error err;
 
         snprintf(j.id, sizeof j.id, "%d", (int)getpid());

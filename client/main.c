@@ -15,15 +15,15 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-        { "run", cmd_run, "run one stint of a training, and the next ones under the local scheduler" },
-        { "exec", cmd_exec, "start a program of a step, shielded from the scheduler's SIGTERM" },
-        { "status", cmd_status, "how runs stand: running or not, step, speed, last checkpoint" },
-        { "show", cmd_show, "the history of a run, stint by stint" },
-        { "ls", cmd_ls, "the checkpoints of a run" },
-        { "verify", cmd_verify, "read checkpoints again and check every byte" },
-        { "save", cmd_save, "save a running run now; with --stop, end its stint too" },
-        { "doctor", cmd_doctor, "what a run would get here, and what is wrong with it" },
-        { NULL, NULL, NULL },
+        {"run", cmd_run, "run one stint of a training, and the next ones under the local scheduler"},
+        {"exec", cmd_exec, "start a program of a step, shielded from the scheduler's SIGTERM"},
+        {"status", cmd_status, "how runs stand: running or not, step, speed, last checkpoint"},
+        {"show", cmd_show, "the history of a run, stint by stint"},
+        {"ls", cmd_ls, "the checkpoints of a run"},
+        {"verify", cmd_verify, "read checkpoints again and check every byte"},
+        {"save", cmd_save, "save a running run now; with --stop, end its stint too"},
+        {"doctor", cmd_doctor, "what a run would get here, and what is wrong with it"},
+        {NULL, NULL, NULL},
 };
 
 static int usage(FILE *out)
@@ -32,7 +32,8 @@ static int usage(FILE *out)
         for (const struct verb *v = verbs; v->name; v++)
                 fprintf(out, "  %-8s %s\n", v->name, v->summary);
         fputs("\n`stint help VERB` tells the options of a verb, `stint --version` the version.\n"
-              "Exit codes: the program's own; 75 stopped, to be continued; 125 stint itself failed; 126, 127 no such program.\n",
+              "Exit codes: the program's own; 75 stopped, to be continued; 125 stint itself failed; 126, 127 no such "
+              "program.\n",
               out);
         return 0;
 }
@@ -63,7 +64,7 @@ static int unknown(const char *name)
 static int help(const char *name)
 {
         char verb[32], option[] = "--help";
-        char *argv[] = { verb, option, NULL };
+        char *argv[] = {verb, option, NULL};
         const struct verb *v;
 
         if (!name)

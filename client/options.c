@@ -27,7 +27,8 @@ static int read_dir(void *field, const char *text, struct stint_error *err)
                 return error_set(err, EINVAL, "it is empty");
         if (*text != '/' && !getcwd(cwd, sizeof cwd))
                 return error_system(err, errno, "the current directory has no usable path");
-        if ((size_t)snprintf(out, RUNDIR_PATH, "%s%s%s", *text == '/' ? "" : cwd, *text == '/' ? "" : "/", text) >= RUNDIR_PATH)
+        if ((size_t)snprintf(out, RUNDIR_PATH, "%s%s%s", *text == '/' ? "" : cwd, *text == '/' ? "" : "/", text) >=
+            RUNDIR_PATH)
                 return error_set(err, ENAMETOOLONG, "the path is longer than %d bytes: %s", RUNDIR_PATH - 1, text);
         for (n = strlen(out); n > 1 && out[n - 1] == '/'; n--)
                 out[n - 1] = '\0';
@@ -40,7 +41,8 @@ static int read_name(void *field, const char *text, struct stint_error *err)
         const size_t size = sizeof((struct run_options *)0)->name;
 
         if (!*text || *text == '.' || *text == '-' || strchr(text, '/') || strlen(text) >= size)
-                return error_set(err, EINVAL, "'%s' cannot name a run: 1 to %zu bytes, no '/', not beginning with '.' or '-'", text,
+                return error_set(err, EINVAL,
+                                 "'%s' cannot name a run: 1 to %zu bytes, no '/', not beginning with '.' or '-'", text,
                                  size - 1);
         for (const char *c = text; *c; c++)
                 if (iscntrl((unsigned char)*c))
@@ -155,37 +157,46 @@ static int local_preempt_after(void *options, const char *text, struct stint_err
 #define OPTIONS_WHOLE 0
 
 static const struct flag table[] = {
-        { "--stint-dir", "DIR", FIELD(dir), read_dir, "run directory (default: NAME.stint here)", "The run" },
-        { "--stint-name", "NAME", FIELD(name), read_name, "name of the run (default: run)", NULL },
-        { "--stint-keep", "N", FIELD(keep), flag_positive, "checkpoints kept, the best one not counted (default: 3)", NULL },
-        { "--stint-interval", "D", FIELD(interval_ns), read_interval,
-          "time between saves: a duration, off, or auto, which weighs what a save costs against --stint-mtbf (default: auto)", NULL },
-        { "--stint-mtbf", "D", FIELD(mtbf_ns), read_span, "mean time between failures that auto assumes (default: 24h)", NULL },
-        { "--stint-margin", "D", FIELD(margin_ns), flag_duration, "time kept free before a deadline (default: 1s)", NULL },
-        { "--stint-take-over", NULL, FIELD(take_over), flag_switch,
-          "take the run although another host holds it; only when that one is known to be gone", NULL },
-        { "--stint-adopt", NULL, FIELD(adopt), flag_switch, "continue the run with a command that differs from its first", NULL },
-        { "--stint-exit0", "done", FIELD(exit0_done), read_exit0,
-          "exit 0 completes the run, for programs that never call stint_complete", NULL },
-        { "--stint-quiet", NULL, FIELD(quiet), flag_switch, "only warnings and errors on stderr", NULL },
-        { "--attend", "FD", FIELD(attend_fd), read_fd, NULL, NULL },
-        { "--stint-limit", "D", OPTIONS_WHOLE, local_limit, "time limit of a stint (default: none)",
-          "The local scheduler, which any of these asks for" },
-        { "--stint-grace", "D", OPTIONS_WHOLE, local_grace, "time between a preemption and its end (default: 10s)", NULL },
-        { "--stint-kill-wait", "D", OPTIONS_WHOLE, local_kill_wait, "time between SIGTERM at the end and SIGKILL (default: 5s)",
-          NULL },
-        { "--stint-preempt-after", "D[,D...]", OPTIONS_WHOLE, local_preempt_after,
-          "preempt the 1st, 2nd, ... stint of this invocation after that time; '-' for not", NULL },
-        { "--stint-requeues", "N", OPTIONS_WHOLE, local_requeues, "requeues of this invocation at most (default: any number)",
-          NULL },
-        { NULL, NULL, 0, NULL, NULL, NULL },
+        {"--stint-dir", "DIR", FIELD(dir), read_dir, "run directory (default: NAME.stint here)", "The run"},
+        {"--stint-name", "NAME", FIELD(name), read_name, "name of the run (default: run)", NULL},
+        {"--stint-keep", "N", FIELD(keep), flag_positive, "checkpoints kept, the best one not counted (default: 3)",
+         NULL},
+        {"--stint-interval", "D", FIELD(interval_ns), read_interval,
+         "time between saves: a duration, off, or auto, which weighs what a save costs against --stint-mtbf (default: "
+         "auto)",
+         NULL},
+        {"--stint-mtbf", "D", FIELD(mtbf_ns), read_span, "mean time between failures that auto assumes (default: 24h)",
+         NULL},
+        {"--stint-margin", "D", FIELD(margin_ns), flag_duration, "time kept free before a deadline (default: 1s)",
+         NULL},
+        {"--stint-take-over", NULL, FIELD(take_over), flag_switch,
+         "take the run although another host holds it; only when that one is known to be gone", NULL},
+        {"--stint-adopt", NULL, FIELD(adopt), flag_switch,
+         "continue the run with a command that differs from its first", NULL},
+        {"--stint-exit0", "done", FIELD(exit0_done), read_exit0,
+         "exit 0 completes the run, for programs that never call stint_complete", NULL},
+        {"--stint-quiet", NULL, FIELD(quiet), flag_switch, "only warnings and errors on stderr", NULL},
+        {"--attend", "FD", FIELD(attend_fd), read_fd, NULL, NULL},
+        {"--stint-limit", "D", OPTIONS_WHOLE, local_limit, "time limit of a stint (default: none)",
+         "The local scheduler, which any of these asks for"},
+        {"--stint-grace", "D", OPTIONS_WHOLE, local_grace, "time between a preemption and its end (default: 10s)",
+         NULL},
+        {"--stint-kill-wait", "D", OPTIONS_WHOLE, local_kill_wait,
+         "time between SIGTERM at the end and SIGKILL (default: 5s)", NULL},
+        {"--stint-preempt-after", "D[,D...]", OPTIONS_WHOLE, local_preempt_after,
+         "preempt the 1st, 2nd, ... stint of this invocation after that time; '-' for not", NULL},
+        {"--stint-requeues", "N", OPTIONS_WHOLE, local_requeues,
+         "requeues of this invocation at most (default: any number)", NULL},
+        {NULL, NULL, 0, NULL, NULL, NULL},
 };
 
 static void help(void)
 {
         printf("Usage: stint run [OPTION...] [--] PROGRAM [ARGUMENT...]\n\n"
-               "Runs one stint of a training: restores the newest checkpoint, supervises PROGRAM, saves before the time is\n"
-               "up, and says what landed. Exits as PROGRAM does, and with 75 when it was stopped and is to be continued.\n");
+               "Runs one stint of a training: restores the newest checkpoint, supervises PROGRAM, saves before the "
+               "time is\n"
+               "up, and says what landed. Exits as PROGRAM does, and with 75 when it was stopped and is to be "
+               "continued.\n");
         flags_help(table, stdout);
         printf("\nDurations: 90s, 5m, 1h30m, 250ms, or HH:MM:SS.\n");
 }

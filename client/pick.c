@@ -49,7 +49,7 @@ static int named_run(char *out, const char *named, struct stint_error *err)
 
 int pick_run(char *out, const char *named, struct stint_error *err)
 {
-        static char *nothing[] = { NULL };
+        static char *nothing[] = {NULL};
         struct pick_list list;
         int rc;
 
@@ -62,8 +62,8 @@ int pick_run(char *out, const char *named, struct stint_error *err)
         else if (!list.n)
                 rc = error_set(err, ENOENT, "there is no run directory (*.stint) here: name one");
         else
-                rc = error_set(err, EINVAL, "there are %zu runs here (%s, %s%s): name one", list.n, list.runs[0], list.runs[1],
-                               list.n > 2 ? ", ..." : "");
+                rc = error_set(err, EINVAL, "there are %zu runs here (%s, %s%s): name one", list.n, list.runs[0],
+                               list.runs[1], list.n > 2 ? ", ..." : "");
         pick_list_fini(&list);
         return rc;
 }
@@ -119,7 +119,7 @@ int pick_runs(struct pick_list *list, char **words, struct stint_error *err)
         char dir[RUNDIR_PATH];
         int rc = 0;
 
-        *list = (struct pick_list){ 0 };
+        *list = (struct pick_list){0};
         if (!*words)
                 rc = list_here(list, err);
         for (; !rc && *words; words++)
@@ -132,5 +132,5 @@ int pick_runs(struct pick_list *list, char **words, struct stint_error *err)
 void pick_list_fini(struct pick_list *list)
 {
         free(list->runs);
-        *list = (struct pick_list){ 0 };
+        *list = (struct pick_list){0};
 }

@@ -10,8 +10,8 @@
 #include "log.h"
 #include "print.h"
 
-#define GAP 2       /* spaces between columns */
-#define CELL 512    /* bytes of a cell that are shown */
+#define GAP 2    /* spaces between columns */
+#define CELL 512 /* bytes of a cell that are shown */
 
 struct print_table {
         const char *const *titles;
@@ -170,7 +170,7 @@ static int coloured(FILE *out)
 
 void print_coloured(FILE *out, enum print_colour colour, const char *text)
 {
-        static const char *const codes[] = { "", "\033[32m", "\033[33m", "\033[31m" };
+        static const char *const codes[] = {"", "\033[32m", "\033[33m", "\033[31m"};
         int on = colour != PRINT_PLAIN && coloured(out);
 
         fprintf(out, "%s%s%s", on ? codes[colour] : "", text, on ? "\033[0m" : "");
@@ -178,11 +178,11 @@ void print_coloured(FILE *out, enum print_colour colour, const char *text)
 
 int64_t print_time_read(const char *text)
 {
-        struct tm tm = { 0 };
+        struct tm tm = {0};
         int ms, end = 0;
 
-        if (sscanf(text, "%d-%d-%dT%d:%d:%d.%3dZ%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec,
-                   &ms, &end) != 7 ||
+        if (sscanf(text, "%d-%d-%dT%d:%d:%d.%3dZ%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
+                   &tm.tm_sec, &ms, &end) != 7 ||
             !end || text[end])
                 return 0;
         tm.tm_year -= 1900;

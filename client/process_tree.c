@@ -30,11 +30,13 @@ struct snapshot {
 int process_tree_adopt(struct stint_error *err)
 {
         if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
-                return error_system(err, errno, "cannot become the parent of the job's orphans (PR_SET_CHILD_SUBREAPER)");
+                return error_system(err, errno,
+                                    "cannot become the parent of the job's orphans (PR_SET_CHILD_SUBREAPER)");
         return 0;
 }
 
-/* The name of a program stands in brackets and may contain any of them, so what follows is found behind the last one. */
+/* The name of a program stands in brackets and may contain any of them, so what follows is found behind the last
+ * one. */
 static int process_read(pid_t pid, struct process *p)
 {
         char path[64], line[1024], *rest;
@@ -52,8 +54,8 @@ static int process_read(pid_t pid, struct process *p)
         line[n] = '\0';
         rest = strrchr(line, ')');
         /* Fields 3 (state), 4 (parent) and 22 (start time) of proc(5). */
-        if (!rest || sscanf(rest + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &p->state,
-                            &parent, &p->start_ticks) != 3)
+        if (!rest || sscanf(rest + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+                            &p->state, &parent, &p->start_ticks) != 3)
                 return -1;
         p->pid = pid;
         p->parent = parent;
@@ -85,7 +87,7 @@ static int by_pid(const void *a, const void *b)
 
 static struct process *snapshot_find(const struct snapshot *s, pid_t pid)
 {
-        const struct process key = { .pid = pid };
+        const struct process key = {.pid = pid};
 
         return s->n ? bsearch(&key, s->all, s->n, sizeof key, by_pid) : NULL;
 }
@@ -143,7 +145,8 @@ static int alive(const struct process *p)
         return p->state != 'Z' && p->state != 'X';
 }
 
-/* Through a descriptor, and only when that still is the process that was seen: its pid may belong to a stranger by now. */
+/* Through a descriptor, and only when that still is the process that was seen: its pid may belong to a stranger
+ * by now. */
 static void process_signal(const struct process *p, const int *signals)
 {
         struct process now;
@@ -157,7 +160,25 @@ static void process_signal(const struct process *p, const int *signals)
         close(fd);
 }
 
-int process_tree_signal(pid_t except, const int *signals, struct stint_error *err)
+static int runs_program(pid_t pid, const char *program)
+{
+        char path[64], name[32];
+        ssize_t n;
+        int fd;
+
+        snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return 0;
+        n = read(fd, name, sizeof name - 1);
+        close(fd);
+        if (n <= 0)
+                return 0;
+        name[n - 1] = '\0'; /* the line's end */
+        return strcmp(name, program) == 0;
+}
+
+static int signal_each(pid_t except, const char *program, const int *signals, struct stint_error *err)
 {
         struct snapshot s;
         int n = 0;
@@ -167,7 +188,7 @@ int process_tree_signal(pid_t except, const int *signals, struct stint_error *er
         for (size_t i = 0; i < s.n; i++) {
                 const struct process *p = &s.all[i];
 
-                if (!p->ours || !alive(p) || p->pid == except)
+                if (!p->ours || !alive(p) || p->pid == except || (program && !runs_program(p->pid, program)))
                         continue;
                 process_signal(p, signals);
                 n++;
@@ -176,9 +197,19 @@ int process_tree_signal(pid_t except, const int *signals, struct stint_error *er
         return n;
 }
 
+int process_tree_signal(pid_t except, const int *signals, struct stint_error *err)
+{
+        return signal_each(except, NULL, signals, err);
+}
+
+int process_tree_signal_program(const char *program, const int *signals, struct stint_error *err)
+{
+        return signal_each(0, program, signals, err);
+}
+
 int process_tree_count(struct stint_error *err)
 {
-        static const int none[] = { 0 };
+        static const int none[] = {0};
 
         return process_tree_signal(0, none, err);
 }

@@ -67,17 +67,19 @@ static void after_signal(void *arg, const struct run_deadline *d, int fresh)
         int64_t kill_wait_ns = r->o->kill_wait_ns > 0 ? r->o->kill_wait_ns : KILL_WAIT_GUESS;
 
         (void)fresh;
-        if (d->cancelled)
+        if (d->cancelled) {
                 note_cancelled(r);
-        if (d->cancelled || !run_deadline_has_scheduler(d)) {
-                saving_want(r, SAVE_STOP, -1);
+                saving_want(r, SAVE_STOP, -1, -1);
+                story_end_program_in(r, kill_wait_ns * 6 / 10, "the job was cancelled");
+        } else if (!run_deadline_has_scheduler(d)) {
+                saving_want(r, SAVE_STOP, -1, -1);
         } else if (end_is_near(d, NEAR)) {
                 r->ending.limit = final_reason(d);
-                saving_want(r, r->ending.limit, -1);
+                saving_want(r, r->ending.limit, -1, -1);
                 /* What is in flight may still land; then there must be time left to be requeued. */
                 story_end_program_in(r, kill_wait_ns * 6 / 10, "the time is over");
         } else {
-                saving_want(r, d->cause == DEADLINE_PREEMPTED ? SAVE_PREEMPTED : SAVE_STOP, -1);
+                saving_want(r, d->cause == DEADLINE_PREEMPTED ? SAVE_PREEMPTED : SAVE_STOP, -1, -1);
         }
 }
 
@@ -102,9 +104,9 @@ static void after_trigger(void *arg, const struct run_deadline *d, int fresh)
         (void)fresh;
         if (d->cancelled) {
                 note_cancelled(r);
-                saving_want(r, SAVE_STOP, -1);
+                saving_want(r, SAVE_STOP, -1, -1);
         } else if (d->cause == DEADLINE_PREEMPTED || end_is_near(d, r->trigger_lead_ns + TRIGGER_SLACK)) {
-                saving_want(r, final_reason(d), -1);
+                saving_want(r, final_reason(d), -1, -1);
         } else {
                 log_notice("stint %u: the deadline has moved; training goes on", r->stint);
                 story_tell_deadline(r);
@@ -116,7 +118,7 @@ static void on_trigger(struct run *r, const struct wire_agent_trigger *m)
         switch (m->reason) {
         case SAVE_INTERVAL:
         case SAVE_CALIBRATE:
-                saving_want(r, m->reason, -1);
+                saving_want(r, m->reason, -1, -1);
                 break;
         case SAVE_LIMIT:
         case SAVE_PREEMPTED:
@@ -140,11 +142,11 @@ static void after_term(void *arg, const struct run_deadline *d, int fresh)
                         lead_ns = r->ranks.rank[i].lead_ns;
         if (d->cancelled) {
                 note_cancelled(r);
-                saving_want(r, SAVE_STOP, -1);
+                saving_want(r, SAVE_STOP, -1, -1);
         } else if (!run_deadline_has_scheduler(d)) {
-                saving_want(r, SAVE_STOP, -1);
+                saving_want(r, SAVE_STOP, -1, -1);
         } else if (d->cause == DEADLINE_PREEMPTED || end_is_near(d, lead_ns)) {
-                saving_want(r, final_reason(d), -1);
+                saving_want(r, final_reason(d), -1, -1);
         } else {
                 log_notice("stint %u: the agent had SIGTERM, but the scheduler knows of no end; training goes on", r->stint);
         }
@@ -290,7 +292,7 @@ static void on_message(void *arg, unsigned agent, const struct wire_header *mess
                 const struct wire_agent_ask_save *ask = m;
 
                 if (ask->reason == SAVE_PROGRAM || ask->reason == SAVE_BEST || ask->reason == SAVE_COMPLETE)
-                        saving_want(r, ask->reason, ask->rank);
+                        saving_want(r, ask->reason, ask->rank, ask->step);
                 break;
         }
         case WIRE_AGENT_PROGRESS:
@@ -369,5 +371,5 @@ const struct agents_events story_agents_events = { on_ready, on_message, on_lost
 
 void event_verb(void *arg, enum wire_verb_what what)
 {
-        saving_want(arg, what == VERB_STOP ? SAVE_STOP : SAVE_USER, -1);
+        saving_want(arg, what == VERB_STOP ? SAVE_STOP : SAVE_USER, -1, -1);
 }

@@ -83,8 +83,7 @@ static int new_id(char *out, struct stint_error *err)
         return 0;
 }
 
-/* A word that is not UTF-8 cannot stand in JSON; it is written byte by byte as \xNN, and compared that way too. */
-static json_t *word_to_json(const char *word)
+json_t *identity_word(const char *word)
 {
         json_t *json = json_string(word);
         size_t i, n = strlen(word);
@@ -107,7 +106,7 @@ static json_t *command_to_json(char *const *command)
         json_t *words = json_array();
 
         for (; command != NULL && *command != NULL; command++)
-                json_array_append_new(words, word_to_json(*command));
+                json_array_append_new(words, identity_word(*command));
         return words;
 }
 
@@ -125,7 +124,7 @@ static json_t *to_json(const struct identity *id, const char *name, const char *
                          "user", pw == NULL ? "" : pw->pw_name, "host", host, "scheduler", "name", scheduler, "job", job,
                          "command", id->command);
         if (root != NULL)
-                json_object_set_new(root, "cwd", word_to_json(cwd));
+                json_object_set_new(root, "cwd", identity_word(cwd));
         return root;
 }
 

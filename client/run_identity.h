@@ -22,6 +22,9 @@ int identity_read(struct identity *id, const char *run_dir, struct stint_error *
 int identity_create(struct identity *id, const char *run_dir, const char *name, const char *scheduler, const char *job,
                     char *const *command, struct stint_error *err);
 
+/* A word of a command as JSON: one that is not UTF-8 is spelled byte by byte as \xNN, and compared that way too. */
+json_t *identity_word(const char *word);
+
 /* 1 when the run is for this very command. */
 int identity_same_command(const struct identity *id, char *const *command);
 

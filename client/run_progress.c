@@ -16,14 +16,20 @@
 #include "run_progress.h"
 #include "run_story.h"
 
+/* Over the time since the last line, which is long enough to be no accident. */
+static void measure(struct progress *p, int64_t now, int64_t step)
+{
+        if (p->line_step >= 0 && now - p->line_ns >= CLOCK_SECOND / 2)
+                p->steps_per_s = (double)(step - p->line_step) * (double)CLOCK_SECOND / (double)(now - p->line_ns);
+}
+
 static void say(struct run *r, int64_t now, int64_t step)
 {
         struct progress *p = &r->progress;
         char left[32], until[48] = "";
         int64_t left_ns = run_deadline_left(&r->deadline);
 
-        if (p->line_step >= 0 && now > p->line_ns)
-                p->steps_per_s = (double)(step - p->line_step) * (double)CLOCK_SECOND / (double)(now - p->line_ns);
+        measure(p, now, step);
         if (left_ns != CLOCK_NEVER)
                 snprintf(until, sizeof until, ", %s left", duration_format(left, sizeof left, left_ns));
         log_notice("stint %u: step %" PRId64 ", %.1f steps/s%s", r->stint, step, p->steps_per_s, until);
@@ -74,6 +80,7 @@ void progress_write(struct run *r)
 
         if (step < 0 || r->ending.lease_lost || open_file(r) != 0)
                 return;
+        measure(&r->progress, clock_now(), step);
         root = progress_json(r, step);
         text = root == NULL ? NULL : json_dumps(root, JSON_REAL_PRECISION(6));
         json_decref(root);

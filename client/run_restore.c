@@ -16,9 +16,8 @@
 #include "log.h"
 #include "run_story.h"
 
-#define GONE_TEXT "a rank went away while the state was read; start the program again"
-
 static void try_candidate(struct run *r);
+static void begin_anew(struct run *r);
 
 /* ---- choosing: pure -------------------------------------------------------------------------------------------- */
 
@@ -85,6 +84,8 @@ static void answer_all(struct run *r, enum restore_status status, int code, cons
                 m.rank = (int32_t)i;
                 send_to_rank(r, i, &m, sizeof m);
         }
+        if (r->restore.asking != NULL)
+                memset(r->restore.asking, 0, r->restore.ranks);
         listen_anew(&r->restore, RESTORING_ASKING);
 }
 
@@ -153,15 +154,17 @@ static void set_candidate_aside(void *arg)
         quarantine(r, s->catalog.entries[s->at].name, s->text);
 }
 
-/* What went wrong meanwhile: with the lease gone, or a rank, nothing is given to anybody. */
+/* What went wrong meanwhile: with the lease gone nothing is given to anybody, with a rank gone nothing yet. */
 static int work_failed(struct run *r)
 {
         struct restore *s = &r->restore;
 
         story_note_all(r, s->events);
         s->events = json_array();
-        if (s->abandoned)
-                error_set(&s->problem, ECONNRESET, GONE_TEXT);
+        if (s->problem.code == 0 && s->abandoned) {
+                begin_anew(r);
+                return 1;
+        }
         if (s->problem.code == 0)
                 return 0;
         if (s->problem.code == ESTALE)
@@ -208,24 +211,30 @@ static void start_work(struct run *r, void (*does)(void *arg), void (*done)(void
 
 /* ---- one candidate --------------------------------------------------------------------------------------------- */
 
-static void read_candidate(struct run *r)
+static void let_rank_read(struct run *r, uint32_t rank)
 {
-        struct restore *s = &r->restore;
+        const struct restore *s = &r->restore;
         const struct catalog_entry *e = &s->catalog.entries[s->at];
         struct wire_run_restore m = { .status = RESTORE_IMAGE, .ranks = s->ranks, .checkpoint_step = e->step };
-        uint32_t i;
 
         WIRE_INIT(&m, WIRE_RUN_RESTORE);
         wire_text(m.checkpoint, sizeof m.checkpoint, e->name);
+        m.rank = (int32_t)rank;
+        m.file_bytes = e->manifest.rank[rank].file_bytes;
+        m.root = e->manifest.rank[rank].root;
+        send_to_rank(r, rank, &m, sizeof m);
+}
+
+static void read_candidate(struct run *r)
+{
+        struct restore *s = &r->restore;
+        uint32_t i;
+
         listen_anew(s, RESTORING_READING);
         s->bytes = 0;
         s->read_ns = 0;
-        for (i = 0; i < s->ranks; i++) {
-                m.rank = (int32_t)i;
-                m.file_bytes = e->manifest.rank[i].file_bytes;
-                m.root = e->manifest.rank[i].root;
-                send_to_rank(r, i, &m, sizeof m);
-        }
+        for (i = 0; i < s->ranks; i++)
+                let_rank_read(r, i);
 }
 
 static void try_candidate(struct run *r)
@@ -249,38 +258,51 @@ static void try_candidate(struct run *r)
         }
 }
 
+static void let_rank_use(struct run *r, uint32_t rank)
+{
+        struct restore *s = &r->restore;
+        struct wire_run_use m = { .rank = (int32_t)rank, .has_best = r->best.goal != STINT_GOAL_NONE };
+        char *why;
+
+        WIRE_INIT(&m, WIRE_RUN_USE);
+        m.best_value = r->best.value;
+        m.best_goal = r->best.goal;
+        memcpy(m.best_name, r->best.name, sizeof m.best_name);
+        if (json_array_size(s->passed_over) > 0) {
+                why = json_dumps(s->passed_over, JSON_COMPACT);
+                wire_text(m.text, sizeof m.text, why == NULL ? "" : why);
+                free(why);
+        }
+        send_to_rank(r, rank, &m, sizeof m);
+}
+
+/* The best that counts from here on is one of those that can be restored. */
+static void know_best(struct run *r)
+{
+        const struct catalog_entry *best = catalog_best(&r->restore.catalog);
+        uint32_t i;
+
+        for (i = 0; best != NULL && i < best->manifest.metric_count; i++)
+                if (best->manifest.metrics[i].goal != STINT_GOAL_NONE) {
+                        r->best = best->manifest.metrics[i];
+                        return;
+                }
+}
+
 static void use_candidate(struct run *r)
 {
         struct restore *s = &r->restore;
-        const struct catalog_entry *best = catalog_best(&s->catalog);
-        struct wire_run_use m = { .has_best = best != NULL };
         int code = fault_point("restore.before_use");
-        char *why;
         uint32_t i;
 
         if (code != 0) {
                 fail_all(r, code, "restore.before_use");
                 return;
         }
-        WIRE_INIT(&m, WIRE_RUN_USE);
-        for (i = 0; best != NULL && i < best->manifest.metric_count; i++)
-                if (best->manifest.metrics[i].goal != STINT_GOAL_NONE) {
-                        r->best = best->manifest.metrics[i];
-                        m.best_value = r->best.value;
-                        m.best_goal = r->best.goal;
-                        memcpy(m.best_name, r->best.name, sizeof m.best_name);
-                        break;
-                }
-        if (json_array_size(s->passed_over) > 0) {
-                why = json_dumps(s->passed_over, JSON_COMPACT);
-                wire_text(m.text, sizeof m.text, why == NULL ? "" : why);
-                free(why);
-        }
+        know_best(r);
         listen_anew(s, RESTORING_GIVEN);
-        for (i = 0; i < s->ranks; i++) {
-                m.rank = (int32_t)i;
-                send_to_rank(r, i, &m, sizeof m);
-        }
+        for (i = 0; i < s->ranks; i++)
+                let_rank_use(r, i);
 }
 
 /* ---- the run goes on from it ----------------------------------------------------------------------------------- */
@@ -352,6 +374,7 @@ static void go_on_from(struct run *r, const struct wire_agent_restore_done *m)
                              (json_int_t)r->lineage, "passed_over", s->passed_over));
         log_notice("stint %u: restored step %" PRId64 " (%s in %s)", r->stint, e->step,
                    size_format(how_much, sizeof how_much, (int64_t)s->bytes), duration_format(how_long, sizeof how_long, took_ns));
+        memset(s->asking, 0, s->ranks);
         listen_anew(s, RESTORING_ASKING);
         supersede_newer(r);
 }
@@ -362,17 +385,50 @@ static int begin_asking(struct run *r, uint32_t ranks)
 {
         struct restore *s = &r->restore;
 
-        if (s->heard_count > 0 && s->ranks == ranks)
-                return 0;
         restore_fini(s);
+        s->asking = calloc(ranks, 1);
         s->heard = calloc(ranks, 1);
         s->passed_over = json_array();
         s->events = json_array();
-        if (s->heard == NULL || s->passed_over == NULL || s->events == NULL)
+        if (s->asking == NULL || s->heard == NULL || s->passed_over == NULL || s->events == NULL)
                 return -1;
         s->ranks = ranks;
         s->began_ns = clock_now();
         return 0;
+}
+
+static int all_ask(const struct restore *s)
+{
+        return s->ranks > 0 && memchr(s->asking, 0, s->ranks) == NULL;
+}
+
+static int any_asks(const struct restore *s)
+{
+        return s->ranks > 0 && memchr(s->asking, 1, s->ranks) != NULL;
+}
+
+static void choose_when_all_ask(struct run *r)
+{
+        if (r->restore.state == RESTORING_ASKING && all_ask(&r->restore))
+                start_work(r, read_catalog, on_catalog);
+}
+
+/* What was read or chosen without all ranks counts for nothing; those that are still there go on waiting. */
+static void begin_anew(struct run *r)
+{
+        struct restore *s = &r->restore;
+        unsigned char *asking = s->asking;
+        uint32_t ranks = s->ranks;
+
+        s->asking = NULL;
+        if (begin_asking(r, ranks) != 0) {
+                free(asking);
+                fail_all(r, ENOMEM, "no memory");
+                return;
+        }
+        memcpy(s->asking, asking, ranks);
+        free(asking);
+        choose_when_all_ask(r);
 }
 
 static void refuse(struct run *r, int32_t rank, const char *text)
@@ -391,31 +447,27 @@ void restore_ask(struct run *r, const struct wire_agent_restore_ask *m)
 
         if (!ranks_has(&r->ranks, m->rank) || m->ranks != r->ranks.n)
                 return;
-        if (s->state != RESTORING_ASKING)
-                refuse(r, m->rank, "another restore is under way");
-        else if (begin_asking(r, m->ranks) != 0)
-                refuse(r, m->rank, "no memory");
-        else if (heard_all(s, m->rank, 0, ""))
-                start_work(r, read_catalog, on_catalog);
-}
-
-void restore_read(struct run *r, const struct wire_agent_restore_read *m)
-{
-        struct restore *s = &r->restore;
-        const char *name;
-
-        if (s->state != RESTORING_READING)
-                return;
-        s->bytes += m->bytes;
-        if (m->took_ns > s->read_ns)
-                s->read_ns = m->took_ns;
-        if (!heard_all(s, m->rank, m->code, m->text))
-                return;
-        if (s->code == 0) {
-                use_candidate(r);
+        if (s->state == RESTORING_GIVEN && !s->heard[m->rank]) {
+                let_rank_read(r, (uint32_t)m->rank); /* the others have theirs already */
                 return;
         }
-        name = s->catalog.entries[s->at].name;
+        if (s->state == RESTORING_GIVEN) {
+                refuse(r, m->rank, "another restore is under way");
+                return;
+        }
+        if (s->state == RESTORING_ASKING && (s->ranks != m->ranks || !any_asks(s)) && begin_asking(r, m->ranks) != 0) {
+                refuse(r, m->rank, "no memory");
+                return;
+        }
+        s->asking[m->rank] = 1;
+        choose_when_all_ask(r);
+}
+
+static void candidate_failed(struct run *r)
+{
+        struct restore *s = &r->restore;
+        const char *name = s->catalog.entries[s->at].name;
+
         log_warning("stint %u: %s is not used: %s; the next older one is tried", r->stint, name, s->text);
         if (s->code == EBADMSG) {
                 start_work(r, set_candidate_aside, on_set_aside);
@@ -424,6 +476,35 @@ void restore_read(struct run *r, const struct wire_agent_restore_read *m)
         pass_over(s, name, s->text);
         s->at++;
         try_candidate(r);
+}
+
+static void all_have_read(struct run *r)
+{
+        struct restore *s = &r->restore;
+
+        if (s->abandoned)
+                begin_anew(r);
+        else if (s->code == 0)
+                use_candidate(r);
+        else
+                candidate_failed(r);
+}
+
+void restore_read(struct run *r, const struct wire_agent_restore_read *m)
+{
+        struct restore *s = &r->restore;
+
+        if (s->state == RESTORING_GIVEN && m->code == 0)
+                let_rank_use(r, (uint32_t)m->rank);
+        else if (s->state == RESTORING_GIVEN)
+                refuse(r, m->rank, m->text);
+        if (s->state != RESTORING_READING)
+                return;
+        s->bytes += m->bytes;
+        if (m->took_ns > s->read_ns)
+                s->read_ns = m->took_ns;
+        if (heard_all(s, m->rank, m->code, m->text))
+                all_have_read(r);
 }
 
 void restore_done(struct run *r, const struct wire_agent_restore_done *m)
@@ -439,24 +520,50 @@ void restore_done(struct run *r, const struct wire_agent_restore_done *m)
         log_error("stint %u: %s was refused by the program: %s", r->stint, s->catalog.entries[s->at].name, s->text);
         story_note(r, "restore_failed",
                    json_pack("{s:s, s:s, s:i}", "checkpoint", s->catalog.entries[s->at].name, "reason", s->text, "code", s->code));
+        memset(s->asking, 0, s->ranks);
         listen_anew(s, RESTORING_ASKING);
 }
 
-/* The others would wait for ever for a rank that is not there. */
+static void forget_absent(struct run *r, int was_heard)
+{
+        struct restore *s = &r->restore;
+        uint32_t i;
+
+        for (i = 0; i < s->ranks; i++) {
+                if (i < r->ranks.n && r->ranks.rank[i].present)
+                        continue;
+                s->asking[i] = 0;
+                s->heard_count += was_heard && !s->heard[i];
+                s->heard[i] |= was_heard != 0;
+        }
+}
+
 void restore_rank_gone(struct run *r)
 {
         struct restore *s = &r->restore;
 
+        if (s->ranks == 0)
+                return;
         switch (s->state) {
+        case RESTORING_ASKING:
+                forget_absent(r, 0);
+                break;
         case RESTORING_CHOOSING:
                 s->abandoned = 1;
+                forget_absent(r, 0);
                 break;
         case RESTORING_READING:
-                fail_all(r, ECONNRESET, GONE_TEXT);
+                s->abandoned = 1;
+                forget_absent(r, 1);
+                if (s->heard_count == s->ranks)
+                        begin_anew(r);
                 break;
-        case RESTORING_ASKING:
         case RESTORING_GIVEN:
-                listen_anew(s, RESTORING_ASKING);
+                forget_absent(r, 0);
+                if (r->ranks.present == 0) {
+                        memset(s->asking, 0, s->ranks);
+                        listen_anew(s, RESTORING_ASKING);
+                }
                 break;
         }
 }
@@ -464,6 +571,7 @@ void restore_rank_gone(struct run *r)
 void restore_fini(struct restore *s)
 {
         catalog_fini(&s->catalog);
+        free(s->asking);
         free(s->heard);
         json_decref(s->passed_over);
         json_decref(s->events);

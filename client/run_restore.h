@@ -21,13 +21,14 @@ enum restoring_state { RESTORING_ASKING = 0, RESTORING_CHOOSING, RESTORING_READI
 struct restore {
         enum restoring_state state;
         uint32_t ranks;
-        unsigned char *heard;       /* per rank: has it answered what this state waits for? */
+        unsigned char *asking;      /* per rank: its program waits for its state */
+        unsigned char *heard;       /* per rank: has it answered what this state waits for, or gone away? */
         uint32_t heard_count;
         int code;                   /* worst answer of this state: EBADMSG before others */
         char text[WIRE_TEXT];
         struct catalog catalog;
         size_t at;                  /* the candidate */
-        int abandoned;              /* a rank went away while the thread was at work */
+        int abandoned;              /* a rank went away meanwhile: once the others have answered, all begins anew */
         int set_back;               /* a newer one was damaged or could not be read */
         uint32_t lineage;           /* highest there is */
         json_t *passed_over;        /* ["step-…: reason", ...] */
@@ -52,7 +53,10 @@ void restore_ask(struct run *r, const struct wire_agent_restore_ask *m);
 void restore_read(struct run *r, const struct wire_agent_restore_read *m);
 void restore_done(struct run *r, const struct wire_agent_restore_done *m);
 
-/* A rank went away: what was begun cannot be ended. */
+/*
+ * A rank went away, its agent perhaps: the others wait until it asks again, and all read anew.  One that had not taken its
+ * state yet when the others had gets the same when it asks again.
+ */
 void restore_rank_gone(struct run *r);
 
 void restore_fini(struct restore *s);

@@ -98,58 +98,55 @@ static int asked_by_program(enum save_reason reason)
 
 /*
  * All ranks of a program may ask for the same save, one after the other: the first begins it, the others are part of it.  A
- * rank that asks again has had its snapshot taken for this one, and means another.
+ * rank that asks at a later step may have had its snapshot taken for this one already, and means another.
  */
-static int is_same_wish(struct save *s, enum save_reason reason, int32_t rank)
+static int is_same_wish(const struct save *s, enum save_reason reason, int64_t step)
 {
-        if (!asked_by_program(s->reason) || s->reason != reason || rank < 0 || (uint32_t)rank >= s->ranks || s->asked[rank] ||
-            s->sealed[rank])
-                return 0;
-        s->asked[rank] = 1;
-        return 1;
+        return asked_by_program(reason) && s->reason == reason && step >= 0 && step <= s->wish_step;
 }
 
-enum saving_wish save_wish(struct save *s, enum save_reason reason, int32_t rank, int64_t now_ns)
+enum saving_wish save_wish(struct save *s, enum save_reason reason, int64_t step, int64_t now_ns)
 {
         if (!save_in_flight(s) && s->pending == SAVE_NONE) {
-                if (is_planned(reason) && s->finished_ns > 0 && now_ns - s->finished_ns < SAVING_TOO_SOON)
+                if (is_planned(reason) && s->finished_ns > 0 && now_ns - s->finished_ns < s->too_soon_ns)
                         return SAVING_DROPPED;
                 return SAVING_BEGINS;
         }
         if (is_planned(reason))
                 return SAVING_DROPPED;
-        if (save_in_flight(s) && (save_is_final(s->reason) || is_same_wish(s, reason, rank)))
+        if (save_in_flight(s) && (save_is_final(s->reason) || is_same_wish(s, reason, step)))
                 return SAVING_JOINS;
+        if (s->pending == SAVE_NONE || step > s->pending_step)
+                s->pending_step = step;
         if (s->pending != SAVE_NONE && (int)s->pending >= (int)reason)
                 return SAVING_JOINS;
         s->pending = reason;
         return SAVING_WAITS;
 }
 
-enum save_reason save_take_pending(struct save *s)
+enum save_reason save_take_pending(struct save *s, int64_t *step)
 {
         enum save_reason reason = s->pending;
 
         if (save_in_flight(s))
                 return SAVE_NONE;
+        *step = s->pending_step;
         s->pending = SAVE_NONE;
         return reason;
 }
 
 /* ---- its life -------------------------------------------------------------------------------------------------- */
 
-int save_begin(struct save *s, enum save_reason reason, int32_t rank, uint32_t ranks, int64_t now_ns, enum saving_act *act,
+int save_begin(struct save *s, enum save_reason reason, int64_t step, uint32_t ranks, int64_t now_ns, enum saving_act *act,
                struct stint_error *err)
 {
-        unsigned char *flags = calloc(ranks > 0 ? ranks : 1, 2);
+        unsigned char *sealed = calloc(ranks > 0 ? ranks : 1, 1);
 
-        if (flags == NULL)
+        if (sealed == NULL)
                 return error_system(err, ENOMEM, "a save of %u ranks", ranks);
         free(s->sealed);
-        s->sealed = flags;
-        s->asked = flags + ranks;
-        if (rank >= 0 && (uint32_t)rank < ranks)
-                s->asked[rank] = 1;
+        s->sealed = sealed;
+        s->wish_step = step;
         s->ranks = ranks;
         s->id++;
         s->attempt = 1;
@@ -219,7 +216,11 @@ enum saving_act save_rank_gone(struct save *s, uint32_t rank)
 
         if (!save_in_flight(s) || s->state == SAVING_COMMITTING || rank >= s->ranks || s->sealed[rank])
                 return SAVING_NOTHING;
-        snprintf(text, sizeof text, "rank %u of %u went away during the save", rank, s->ranks);
+        /* What failed the first attempt says more than that nobody is there for the second. */
+        if (s->attempt > 1 && s->text[0] != '\0')
+                wire_text(text, sizeof text, s->text);
+        else
+                snprintf(text, sizeof text, "rank %u of %u went away during the save", rank, s->ranks);
         return save_broken(s, text, 0);
 }
 
@@ -227,7 +228,7 @@ enum saving_act save_broken(struct save *s, const char *text, int retry)
 {
         if (!save_in_flight(s) || s->state == SAVING_COMMITTING)
                 return SAVING_NOTHING;
-        snprintf(s->text, sizeof s->text, "%s", text);
+        wire_text(s->text, sizeof s->text, text);
         return move(s, SAVING_BROKEN, retry);
 }
 
@@ -241,14 +242,14 @@ enum saving_act save_committed(struct save *s, int failed, const char *text)
 {
         if (!failed)
                 return move(s, SAVING_COMMITTED, 0);
-        snprintf(s->text, sizeof s->text, "%s", text);
+        wire_text(s->text, sizeof s->text, text);
         return move(s, SAVING_COMMIT_FAILED, 1);
 }
 
 void save_fini(struct save *s)
 {
         free(s->sealed);
-        s->sealed = s->asked = NULL;
+        s->sealed = NULL;
 }
 
 const char *saving_state_name(enum saving_state state)

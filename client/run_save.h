@@ -39,21 +39,23 @@ enum saving_act { SAVING_NOTHING = 0, SAVING_CLEAR, SAVING_ASK, SAVING_COMMIT, S
 enum saving_wish { SAVING_BEGINS, SAVING_WAITS, SAVING_JOINS, SAVING_DROPPED };
 
 #define SAVING_ATTEMPTS 2                          /* of a final save; others have one */
-#define SAVING_TOO_SOON (1 * CLOCK_SECOND)         /* after a save: an interval save is dropped */
+#define SAVING_TOO_SOON (1 * CLOCK_SECOND)         /* the most that too_soon_ns can be */
 
 struct save {
         enum saving_state state;
         uint32_t id, attempt;        /* of the save in flight, or the last one */
         enum save_reason reason;
+        int64_t wish_step;           /* when the program asked for it: the step it asked at; else -1 */
         enum save_reason pending;    /* waits for the one in flight; SAVE_NONE: nothing does */
+        int64_t pending_step;        /* its wish_step */
         uint32_t ranks;              /* of this save */
         unsigned char *sealed;       /* one per rank: 0, or 1 */
-        unsigned char *asked;        /* one per rank: it asked for this very save */
         uint32_t sealed_count, unchanged_count;
         int64_t step;                /* of the checkpoint, -1 until a rank has told */
         uint64_t bytes;
         int64_t delay_ns, copy_ns, hash_ns, write_ns; /* the slowest rank's */
         int64_t asked_ns, last_seal_ns, finished_ns;  /* finished: of the save before */
+        int64_t too_soon_ns;         /* so long after a save, an interval save is dropped: another has just been made */
         int dirty;                   /* a failed save may have left a part */
         char text[WIRE_TEXT];        /* why it failed */
 };
@@ -61,12 +63,13 @@ struct save {
 /* The row of the table: what state and what to do.  may_retry: an attempt is left. */
 enum saving_act save_next(enum saving_state *state, enum saving_event event, int may_retry);
 
-/* What becomes of a wish to save for this reason, now.  rank is who asked, -1 for anybody else.  Notes what has to wait. */
-enum saving_wish save_wish(struct save *s, enum save_reason reason, int32_t rank, int64_t now_ns);
+/* What becomes of a wish to save for this reason, now.  step is that of the rank that asked, -1 when it was anybody else.
+ * Notes what has to wait. */
+enum saving_wish save_wish(struct save *s, enum save_reason reason, int64_t step, int64_t now_ns);
 
-/* Begins the save of `ranks` ranks that rank (-1: none of them) asked for: a new id, nothing sealed.  Answers what to do.  -1
- * (no memory) leaves it IDLE. */
-int save_begin(struct save *s, enum save_reason reason, int32_t rank, uint32_t ranks, int64_t now_ns, enum saving_act *act,
+/* Begins the save of `ranks` ranks that a rank asked for at that step (-1: none did): a new id, nothing sealed.  Answers what
+ * to do.  -1 (no memory) leaves it IDLE. */
+int save_begin(struct save *s, enum save_reason reason, int64_t step, uint32_t ranks, int64_t now_ns, enum saving_act *act,
                struct stint_error *err);
 
 /* A rank sealed, failed, or is gone.  Messages of another save or attempt are passed over: SAVING_NOTHING. */
@@ -81,8 +84,8 @@ enum saving_act save_broken(struct save *s, const char *text, int retry);
 enum saving_act save_cleared(struct save *s);
 enum saving_act save_committed(struct save *s, int failed, const char *text);
 
-/* Takes what waits: its reason, or SAVE_NONE.  Only when idle. */
-enum save_reason save_take_pending(struct save *s);
+/* Takes what waits: its reason, or SAVE_NONE, and its step.  Only when idle. */
+enum save_reason save_take_pending(struct save *s, int64_t *step);
 
 static inline int save_in_flight(const struct save *s)
 {

@@ -115,15 +115,16 @@ static void refuse(struct run *r, enum save_reason reason, int32_t rank, const c
 
 static void say_begin(struct run *r)
 {
-        char left[32], until[48] = "";
-        int64_t left_ns = run_deadline_left(&r->deadline);
+        char left[32], until[48] = "", where[48] = "";
+        int64_t left_ns = run_deadline_left(&r->deadline), step = ranks_step(&r->ranks);
 
         if (!save_is_final(r->save.reason))
                 return;
         if (left_ns != CLOCK_NEVER)
                 snprintf(until, sizeof until, ", %s left", duration_format(left, sizeof left, left_ns));
-        log_notice("stint %u: saving at step %" PRId64 " (%s%s)", r->stint, ranks_step(&r->ranks) < 0 ? 0 : ranks_step(&r->ranks),
-                   save_reason_name(r->save.reason), until);
+        if (step > 0)
+                snprintf(where, sizeof where, " after step %" PRId64, step);
+        log_notice("stint %u: saving%s (%s%s)", r->stint, where, save_reason_name(r->save.reason), until);
 }
 
 /* Why a save cannot be begun now; 0: it can. */
@@ -145,7 +146,7 @@ static int cannot_begin(struct run *r, char *text, size_t size)
         return 1;
 }
 
-static void begin(struct run *r, enum save_reason reason, int32_t rank)
+static void begin(struct run *r, enum save_reason reason, int32_t rank, int64_t step)
 {
         char text[WIRE_TEXT];
         enum saving_act act;
@@ -160,7 +161,7 @@ static void begin(struct run *r, enum save_reason reason, int32_t rank)
                 return;
         }
         r->wanted_final = SAVE_NONE;
-        if (save_begin(&r->save, reason, rank, r->ranks.n, clock_now(), &act, &err) != 0) {
+        if (save_begin(&r->save, reason, step, r->ranks.n, clock_now(), &act, &err) != 0) {
                 refuse(r, reason, rank, err.text);
                 return;
         }
@@ -168,7 +169,7 @@ static void begin(struct run *r, enum save_reason reason, int32_t rank)
         act_on(r, act);
 }
 
-void saving_want(struct run *r, enum save_reason reason, int32_t rank)
+void saving_want(struct run *r, enum save_reason reason, int32_t rank, int64_t step)
 {
         if (r->over || r->ending.stop != SAVE_NONE) {
                 tell_agents(r, 0, rank, 0, ranks_step(&r->ranks), 0, 0, "this stint is ending");
@@ -176,9 +177,9 @@ void saving_want(struct run *r, enum save_reason reason, int32_t rank)
                         listen_answer(&r->listen, 0, r->landed_step, 0, 0, "the stint is ending; its final save has landed");
                 return;
         }
-        switch (save_wish(&r->save, reason, rank, clock_now())) {
+        switch (save_wish(&r->save, reason, step, clock_now())) {
         case SAVING_BEGINS:
-                begin(r, reason, rank);
+                begin(r, reason, rank, step);
                 break;
         case SAVING_DROPPED:
         case SAVING_JOINS:
@@ -189,10 +190,11 @@ void saving_want(struct run *r, enum save_reason reason, int32_t rank)
 
 static void begin_pending(struct run *r)
 {
-        enum save_reason reason = save_take_pending(&r->save);
+        int64_t step = -1;
+        enum save_reason reason = save_take_pending(&r->save, &step);
 
         if (reason != SAVE_NONE && !r->over && r->ending.stop == SAVE_NONE)
-                begin(r, reason, -1);
+                begin(r, reason, -1, step);
 }
 
 static void ask(struct run *r)
@@ -426,7 +428,7 @@ void saving_rank_came(struct run *r)
         if (reason == SAVE_NONE || save_in_flight(&r->save) || r->ranks.present < r->ranks.n)
                 return;
         r->wanted_final = SAVE_NONE;
-        begin(r, reason, -1);
+        begin(r, reason, -1, -1);
 }
 
 void saving_rank_gone(struct run *r, uint32_t rank)

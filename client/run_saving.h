@@ -8,8 +8,8 @@
 
 struct run;
 
-/* Somebody wants a save; rank is who asked, -1 for anybody but a rank of the program. */
-void saving_want(struct run *r, enum save_reason reason, int32_t rank);
+/* Somebody wants a save; rank is who asked, and at which step; -1, -1 for anybody but a rank of the program. */
+void saving_want(struct run *r, enum save_reason reason, int32_t rank, int64_t step);
 
 /* Messages of agents. */
 void saving_sealed(struct run *r, const struct wire_agent_sealed *m);

@@ -161,6 +161,29 @@ static int read_identity(struct run *r, struct stint_error *err)
         return err->code == ENOENT ? 0 : -1;
 }
 
+/* The command of the last stint counts as the run's too: it may have been changed on the way. */
+static int is_command_of_run(const struct run *r)
+{
+        json_t *lines, *line, *words = NULL;
+        int same = identity_same_command(&r->identity, r->o->command);
+        size_t i;
+
+        lines = same ? NULL : journal_read(r->o->dir, NULL, NULL);
+        json_array_foreach(lines, i, line) {
+                const char *event = json_string_value(json_object_get(line, "event"));
+
+                if (event != NULL && strcmp(event, "start") == 0)
+                        words = json_object_get(line, "command");
+        }
+        if (words != NULL) {
+                struct identity last = { .command = words };
+
+                same = identity_same_command(&last, r->o->command);
+        }
+        json_decref(lines);
+        return same;
+}
+
 /* DONE ends the chain, for the command that the run belongs to.  1: there is nothing to do; *code is what to exit with. */
 static int nothing_to_do(const struct run *r, int *code)
 {
@@ -169,7 +192,7 @@ static int nothing_to_do(const struct run *r, int *code)
 
         if (r->o->attend_fd >= 0 || r->identity.run_id[0] == '\0' || !done_read(r->o->dir, &step))
                 return 0;
-        if (identity_same_command(&r->identity, r->o->command) || r->o->adopt) {
+        if (r->o->adopt || is_command_of_run(r)) {
                 log_notice("training is complete (step %" PRId64 "); nothing to do", step);
                 *code = 0;
                 return 1;
@@ -245,7 +268,7 @@ static int start_journal(struct run *r, struct stint_error *err)
         }
         r->has_journal = 1;
         for (word = r->o->command; word != NULL && *word != NULL; word++)
-                json_array_append_new(command, json_string(*word));
+                json_array_append_new(command, identity_word(*word));
         start = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "scheduler", s->name, "job", s->job, "host", r->lease.holder.host, "pid",
                           (json_int_t)getpid(), "restarts", (json_int_t)s->restarts, "command", command);
         if (journal_add(&r->journal, "start", start, err) != 0)
@@ -531,7 +554,9 @@ static void put_into_words(const struct run *r, char *out, size_t size)
         char how[80];
         const struct ending *e = &r->ending;
 
-        if (e->complete)
+        if (e->complete && r->complete_step < 0)
+                snprintf(out, size, "complete");
+        else if (e->complete)
                 snprintf(out, size, "complete at step %" PRId64, r->complete_step);
         else if (e->stop != SAVE_NONE)
                 snprintf(out, size, "%s", r->last_save);
@@ -560,7 +585,7 @@ static int give_verdict(struct run *r)
                    json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I}", "why", why, "verdict", verdict, "exit", code, "last_step",
                              (json_int_t)last, "landed_step", (json_int_t)r->landed_step, "lost_steps", (json_int_t)lost, "by",
                              (json_int_t)r->stint));
-        log_notice("stint %u: ended: %s: %s%s%s", r->stint, why, verdict, costs, code == EXIT_CONTINUE ? "; to be continued" : "");
+        log_notice("stint %u: ended: %s: %s%s%s", r->stint, why, verdict, costs, code == EXIT_CONTINUE && !r->ending.cancelled ? "; to be continued" : "");
         if (strcmp(why, "ended, not complete") == 0)
                 log_warning("stint %u: the program exited with 0 but never called stint_complete(): this run is not DONE%s", r->stint,
                             r->o->attend_fd < 0 ? " (--stint-exit0=done for programs that know nothing of stint)" : "");
@@ -584,11 +609,24 @@ static void exit_0_is_done(struct run *r)
         log_error("stint %u: the run cannot be marked as complete: %s", r->stint, err.text);
 }
 
+/* A chain that gets nowhere would go round for ever, at the cost of everybody else on the cluster. */
+static int is_stuck(const struct run *r)
+{
+        if (r->landed_step != r->past.landed_step || r->ending.stop == SAVE_PREEMPTED || r->ending.limit == SAVE_PREEMPTED ||
+            r->past.idle + 1 < IDLE_STINTS_MOST)
+                return 0;
+        log_error("stint %u: not run again: %" PRIu32 " stints in a row have saved nothing (`stint show %s` tells why); once that is "
+                  "mended, the same command goes on",
+                  r->stint, r->past.idle + 1, r->o->dir);
+        story_note(r, "requeue", json_pack("{s:b, s:s}", "granted", 0, "text", "no progress"));
+        return 1;
+}
+
 static int go_on_or_not(struct run *r, int code)
 {
         char text[300];
 
-        if (!ending_requeues(&r->ending) || !r->has_journal)
+        if (!ending_requeues(&r->ending) || !r->has_journal || is_stuck(r))
                 return code;
         if (requeue_ask(&r->deadline.scheduler, &r->journal, text, sizeof text) == REQUEUE_NOT) {
                 log_notice("stint %u: not run again: %s", r->stint, text);
@@ -653,8 +691,15 @@ static int find_scheduler(struct run *r)
 
 /* ---- the story ------------------------------------------------------------------------------------------------- */
 
+/* Half of a fixed interval, when that is short: whoever asks for many saves is to have them. */
+static int64_t too_soon(const struct run_options *o)
+{
+        return o->interval_ns > 0 && o->interval_ns / 2 < SAVING_TOO_SOON ? o->interval_ns / 2 : SAVING_TOO_SOON;
+}
+
 static int begin(struct run *r, struct stint_error *err)
 {
+        r->save.too_soon_ns = too_soon(r->o);
         if (block_signals(r, err) != 0 || start_loop(r, err) != 0 || find_scheduler(r) != 0 || take_lease(r, err) != 0 ||
             settle_identity(r, err) != 0 || start_journal(r, err) != 0)
                 return -1;

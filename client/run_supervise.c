@@ -27,21 +27,21 @@ static void on_exit_of_child(uv_process_t *process, int64_t status, int signal)
         c->on_exit(c->arg);
 }
 
-/* "stint", "exec", "--", the command, NULL. */
-static char **exec_arguments(char *const *command)
+/* "stint exec --parent PID -- COMMAND": shielded from SIGTERM, and gone when this process is. */
+static char **exec_arguments(char *const *command, char *parent)
 {
+        char *const before[] = { "stint", "exec", "--parent", parent, "--" };
+        const size_t n_before = sizeof before / sizeof *before;
         size_t n = 0;
         char **args;
 
         while (command[n] != NULL)
                 n++;
-        args = calloc(n + 4, sizeof *args);
+        args = calloc(n_before + n + 1, sizeof *args);
         if (args == NULL)
                 return NULL;
-        args[0] = "stint";
-        args[1] = "exec";
-        args[2] = "--";
-        memcpy(args + 3, command, n * sizeof *args);
+        memcpy(args, before, sizeof before);
+        memcpy(args + n_before, command, n * sizeof *args);
         return args;
 }
 
@@ -54,10 +54,12 @@ int child_start(struct child *c, uv_loop_t *loop, char *const *command, void (*o
                 { .flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO },
         };
         uv_process_options_t options = { .exit_cb = on_exit_of_child, .file = "/proc/self/exe", .stdio = stdio, .stdio_count = 3 };
+        char parent[16];
         int rc;
 
         *c = (struct child){ .on_exit = on_exit, .arg = arg };
-        options.args = exec_arguments(command);
+        snprintf(parent, sizeof parent, "%d", (int)getpid());
+        options.args = exec_arguments(command, parent);
         if (options.args == NULL)
                 return error_set(err, ENOMEM, "the program %s cannot be started: no memory", command[0]);
         c->process.data = c;

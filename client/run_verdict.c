@@ -36,9 +36,18 @@ static int is_landing(const json_t *line)
         return strcmp(event_of(line), "save") == 0 && json_is_true(json_object_get(line, "landed"));
 }
 
+/* Ends that say nothing about whether another stint would get further. */
+static int is_innocent(const json_t *end)
+{
+        const char *why = json_string_value(json_object_get(end, "why"));
+
+        return why != NULL && (strcmp(why, "preempted") == 0 || strcmp(why, "stopped") == 0 || strcmp(why, "cancelled") == 0);
+}
+
 /* A set-back makes older steps the newest again, so the last line counts, not the highest step. */
 void past_read(struct past *p, const json_t *lines)
 {
+        int landed = 0;
         size_t i;
         json_t *line;
 
@@ -46,10 +55,15 @@ void past_read(struct past *p, const json_t *lines)
         json_array_foreach(lines, i, line) {
                 int64_t stint = integer_of(line, "stint", 0);
 
+                if (strcmp(event_of(line), "start") == 0)
+                        landed = 0;
+                if (strcmp(event_of(line), "end") == 0 && !is_innocent(line))
+                        p->idle = landed ? 0 : p->idle + 1;
+
                 if (stint > p->last_stint && stint <= UINT32_MAX)
                         p->last_stint = (uint32_t)stint;
                 if (is_landing(line)) {
-                        p->ever_landed = 1;
+                        p->ever_landed = landed = 1;
                         p->landed_step = integer_of(line, "step", -1);
                 }
         }
@@ -175,7 +189,7 @@ static int end_killed(struct journal *j, const char *run_dir, const json_t *line
         if (last < landed)
                 last = landed;
         if (landed >= 0)
-                snprintf(verdict, sizeof verdict, "killed; step %" PRId64 " stands, about %" PRId64 " steps lost", landed,
+                snprintf(verdict, sizeof verdict, "killed; step %" PRId64 " stands, at least %" PRId64 " steps lost", landed,
                          lost_steps(last, landed));
         else
                 snprintf(verdict, sizeof verdict, "killed before anything had landed");

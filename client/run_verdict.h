@@ -13,9 +13,13 @@ struct past {
         uint32_t last_stint;   /* 0: there was none */
         int64_t landed_step;   /* newest that landed in any; -1 */
         int ever_landed;
+        uint32_t idle;         /* how many stints in a row, up to the last, landed nothing; preempted ones do not count */
 };
 
 void past_read(struct past *p, const json_t *lines);
+
+/* After so many stints in a row that landed nothing, a stint is not requeued: the next would do no better. */
+#define IDLE_STINTS_MOST 3
 
 /* Everything that decides how a stint ended. */
 struct ending {

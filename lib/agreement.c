@@ -6,17 +6,20 @@
 #include <inttypes.h>
 #include <string.h>
 
-int agreement_init(struct agreement *a, int rank, int ranks, const struct stint_agree *agree, int every, struct stint_error *err)
+int agreement_init(struct agreement *a, int rank, int ranks, const struct stint_agree *agree, int every,
+                   struct stint_error *err)
 {
         memset(a, 0, sizeof *a);
         if (ranks == 0 && rank == 0)
                 ranks = 1;
         if (ranks < 1 || rank < 0 || rank >= ranks)
-                return error_set(err, EINVAL, "rank %d of %d: ranks are numbered from 0, and options.ranks says how many there are",
+                return error_set(err, EINVAL,
+                                 "rank %d of %d: ranks are numbered from 0, and options.ranks says how many there are",
                                  rank, ranks);
         if (ranks > 1 && (!agree || !agree->begin || !agree->wait))
                 return error_set(err, EINVAL,
-                                 "%d ranks cannot save together unless options.agree lets them agree; stint_mpi.h has it for MPI",
+                                 "%d ranks cannot save together unless options.agree lets them agree; stint_mpi.h has "
+                                 "it for MPI",
                                  ranks);
         if (every < 0)
                 return error_set(err, EINVAL, "agree_every is %d: it counts safe points, from 1", every);
@@ -42,7 +45,9 @@ static int communicator_failed(struct agreement *a, struct stint_error *err)
 {
         a->broken = 1;
         a->open = 0;
-        return error_set(err, ECOMM, "the ranks cannot agree any more (options.agree failed): no state of this stint is saved from here on");
+        return error_set(
+                err, ECOMM,
+                "the ranks cannot agree any more (options.agree failed): no state of this stint is saved from here on");
 }
 
 int agreement_begin(struct agreement *a, const int64_t words[AGREE_WORDS], struct stint_error *err)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * agreement: what several ranks tell each other, as one element-wise maximum over a short vector.  With one rank every
- * function answers at once with the rank's own words, so nobody else asks how many ranks there are.  Safe points, restore and
- * the end of a stint call in; every rank makes the same calls in the same order, which each of them must see to.
+ * function answers at once with the rank's own words, so nobody else asks how many ranks there are.  Safe points,
+ * restore and the end of a stint call in; every rank makes the same calls in the same order, which each of them must
+ * see to.
  */
 #ifndef STINT_AGREEMENT_H
 #define STINT_AGREEMENT_H
@@ -46,12 +47,14 @@ struct agreement {
 };
 
 /* rank 0 of 0 ranks means one.  EINVAL for ranks that cannot be, or several without agree. */
-int agreement_init(struct agreement *a, int rank, int ranks, const struct stint_agree *agree, int every, struct stint_error *err);
+int agreement_init(struct agreement *a, int rank, int ranks, const struct stint_agree *agree, int every,
+                   struct stint_error *err);
 
 /* Words that say nothing. */
 void agreement_silence(int64_t words[AGREE_WORDS]);
 
-/* Begins a reduction over these words (copied); wait fills a->all.  -1 with ECOMM when the communicator failed, then and always. */
+/* Begins a reduction over these words (copied); wait fills a->all.  -1 with ECOMM when the communicator failed, then
+ * and always. */
 int agreement_begin(struct agreement *a, const int64_t words[AGREE_WORDS], struct stint_error *err);
 int agreement_wait(struct agreement *a, struct stint_error *err);
 

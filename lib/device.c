@@ -17,12 +17,14 @@ static const struct device *find_wanted(enum stint_device wanted, struct stint_e
         for (i = 0; i < DEVICES; i++)
                 if (devices[i]->kind == wanted)
                         return devices[i];
-        error_set(err, ENODEV, "this libstint cannot reach %s memory: attach host memory, or use a build with that device",
+        error_set(err, ENODEV,
+                  "this libstint cannot reach %s memory: attach host memory, or use a build with that device",
                   device_name(wanted));
         return NULL;
 }
 
-const struct device *device_of(enum stint_device wanted, const void *pointer, size_t bytes, int *index, struct stint_error *err)
+const struct device *device_of(enum stint_device wanted, const void *pointer, size_t bytes, int *index,
+                               struct stint_error *err)
 {
         const struct device *device;
         size_t i;
@@ -30,7 +32,8 @@ const struct device *device_of(enum stint_device wanted, const void *pointer, si
         if (wanted != STINT_DEVICE_AUTO) {
                 device = find_wanted(wanted, err);
                 if (device && !device->owns(pointer, bytes, index)) {
-                        error_set(err, EINVAL, "%zu bytes at %p are not %s memory", bytes, pointer, device_name(wanted));
+                        error_set(err, EINVAL, "%zu bytes at %p are not %s memory", bytes, pointer,
+                                  device_name(wanted));
                         return NULL;
                 }
                 return device;

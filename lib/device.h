@@ -30,7 +30,8 @@ extern const struct device device_sim;
  * The device that these bytes belong to: the wanted one, or with STINT_DEVICE_AUTO the first that owns them.  NULL with
  * EINVAL when the wanted one does not own them, ENODEV when this library has none of that kind.
  */
-const struct device *device_of(enum stint_device wanted, const void *pointer, size_t bytes, int *index, struct stint_error *err);
+const struct device *device_of(enum stint_device wanted, const void *pointer, size_t bytes, int *index,
+                               struct stint_error *err);
 
 /* Waits for the copies begun on every device. */
 int device_sync_all(struct stint_error *err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * device_sim: a device that is not there.  Its addresses are a range that this process has reserved but cannot touch, so
- * code that follows a device pointer faults as it would with a real one; the bytes are in a second mapping, the shadow, at
- * the same distance from its beginning.  Programs allocate through stint.h, stint copies through the table of device.h.
+ * device_sim: a device that is not there.  Its addresses are a range that this process has reserved but cannot touch,
+ * so code that follows a device pointer faults as it would with a real one; the bytes are in a second mapping, the
+ * shadow, at the same distance from its beginning.  Programs allocate through stint.h, stint copies through the table
+ * of device.h.
  *
  *   STINT_DEVICE=sim[:SETTING[,SETTING...]]
  *     devices=N     how many there are (1; at most 16)
@@ -30,7 +31,8 @@
 
 /* A stretch of a device's memory that is in use; each device's list is in the order of the offsets. */
 struct sim_block {
-        size_t offset, bytes; /* offset: from the beginning of the range, not of the device; bytes: a multiple of SIM_ALIGN */
+        size_t offset; /* from the beginning of the range, not of the device */
+        size_t bytes;  /* a multiple of SIM_ALIGN */
         struct sim_block *next;
 };
 
@@ -311,18 +313,22 @@ static int copy_fails(void)
 static int sim_copy_out(void *host, const void *pointer, size_t bytes, struct stint_error *err)
 {
         if (copy_fails())
-                return error_set(err, EIO, "the simulated device failed a copy to the host (STINT_DEVICE asked for it)");
+                return error_set(err, EIO,
+                                 "the simulated device failed a copy to the host (STINT_DEVICE asked for it)");
         if (stint_sim_read(host, pointer, bytes) < 0)
-                return error_system(err, errno, "%zu bytes at %p of the simulated device could not be read", bytes, pointer);
+                return error_system(err, errno, "%zu bytes at %p of the simulated device could not be read", bytes,
+                                    pointer);
         return 0;
 }
 
 static int sim_copy_in(void *pointer, const void *host, size_t bytes, struct stint_error *err)
 {
         if (copy_fails())
-                return error_set(err, EIO, "the simulated device failed a copy from the host (STINT_DEVICE asked for it)");
+                return error_set(err, EIO,
+                                 "the simulated device failed a copy from the host (STINT_DEVICE asked for it)");
         if (stint_sim_write(pointer, host, bytes) < 0)
-                return error_system(err, errno, "%zu bytes at %p of the simulated device could not be written", bytes, pointer);
+                return error_system(err, errno, "%zu bytes at %p of the simulated device could not be written", bytes,
+                                    pointer);
         return 0;
 }
 

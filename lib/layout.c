@@ -44,10 +44,13 @@ int layout_conflict(const struct layout *l, const char *name, struct stint_error
         const char *slash;
 
         if (find_group(l, name, strlen(name)))
-                return error_set(err, EEXIST, "'%s' cannot be a tensor: names below '%s/' exist; give it a name of its own", name, name);
+                return error_set(err, EEXIST,
+                                 "'%s' cannot be a tensor: names below '%s/' exist; give it a name of its own", name,
+                                 name);
         for (slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/'))
                 if (find(l, name, (size_t)(slash - name)))
-                        return error_set(err, EEXIST, "'%s' cannot be a tensor: '%.*s' is one already, and cannot hold others", name,
+                        return error_set(err, EEXIST,
+                                         "'%s' cannot be a tensor: '%.*s' is one already, and cannot hold others", name,
                                          (int)(slash - name), name);
         return 0;
 }
@@ -208,7 +211,8 @@ static void clear_behind(int64_t *values, int ndim)
 }
 
 /* Checks what the program says of a tensor, and fills what follows from it. */
-static int understand(const char *name, const struct stint_tensor *given, struct layout_tensor *t, struct stint_error *err)
+static int understand(const char *name, const struct stint_tensor *given, struct layout_tensor *t,
+                      struct stint_error *err)
 {
         struct stint_tensor *own = &t->tensor;
 
@@ -217,7 +221,8 @@ static int understand(const char *name, const struct stint_tensor *given, struct
         if (!dtype_size(own->dtype))
                 return error_set(err, EINVAL, "tensor '%s': %d is no dtype", name, (int)own->dtype);
         if (own->ndim < 0 || own->ndim > STINT_MAX_DIMS)
-                return error_set(err, EINVAL, "tensor '%s' has %d dimensions; at most %d can be saved", name, own->ndim, STINT_MAX_DIMS);
+                return error_set(err, EINVAL, "tensor '%s' has %d dimensions; at most %d can be saved", name, own->ndim,
+                                 STINT_MAX_DIMS);
         if (own->role < STINT_ROLE_AUTO || own->role > STINT_ROLE_OTHER)
                 return error_set(err, EINVAL, "tensor '%s': %d is no role", name, (int)own->role);
         clear_behind(own->shape, own->ndim);
@@ -226,7 +231,8 @@ static int understand(const char *name, const struct stint_tensor *given, struct
         if (shape_bytes(own->dtype, own->ndim, own->shape, &t->bytes, err) < 0)
                 return error_wrap(err, "tensor '%s'", name);
         if (!own->data && t->bytes)
-                return error_set(err, EINVAL, "tensor '%s' has %llu bytes, but its data is NULL", name, (unsigned long long)t->bytes);
+                return error_set(err, EINVAL, "tensor '%s' has %llu bytes, but its data is NULL", name,
+                                 (unsigned long long)t->bytes);
         if (check_shard(name, own, err) < 0)
                 return -1;
         t->device = device_of(own->device, own->data, t->bytes, &t->device_index, err);
@@ -247,13 +253,14 @@ static int same_kind(const struct layout_tensor *a, const struct layout_tensor *
 {
         const struct stint_tensor *x = &a->tensor, *y = &b->tensor;
 
-        return x->dtype == y->dtype && x->role == y->role && x->device == y->device && a->device_index == b->device_index &&
-               x->ndim == y->ndim && same_dims(x->shape, y->shape) && same_dims(x->global_shape, y->global_shape) &&
-               same_dims(x->global_offset, y->global_offset);
+        return x->dtype == y->dtype && x->role == y->role && x->device == y->device &&
+               a->device_index == b->device_index && x->ndim == y->ndim && same_dims(x->shape, y->shape) &&
+               same_dims(x->global_shape, y->global_shape) && same_dims(x->global_offset, y->global_offset);
 }
 
 /* Why these two are not the same piece of state, in *err; 0 when they are. */
-static int differs(const char *name, const struct stint_tensor *mine, const struct stint_tensor *saved, struct stint_error *err)
+static int differs(const char *name, const struct stint_tensor *mine, const struct stint_tensor *saved,
+                   struct stint_error *err)
 {
         char have[TEXT_SHAPE], want[TEXT_SHAPE];
 
@@ -261,18 +268,22 @@ static int differs(const char *name, const struct stint_tensor *mine, const stru
                 return error_set(err, EPROTO, "tensor '%s' is %s in the program, but %s in the checkpoint", name,
                                  shape_format(have, sizeof have, mine->dtype, mine->ndim, mine->shape),
                                  shape_format(want, sizeof want, saved->dtype, saved->ndim, saved->shape));
-        if (!same_dims(mine->global_shape, saved->global_shape) || !same_dims(mine->global_offset, saved->global_offset))
-                return error_set(err, EPROTO, "tensor '%s' is another piece of its larger array in the program than in the checkpoint",
-                                 name);
+        if (!same_dims(mine->global_shape, saved->global_shape) ||
+            !same_dims(mine->global_offset, saved->global_offset))
+                return error_set(
+                        err, EPROTO,
+                        "tensor '%s' is another piece of its larger array in the program than in the checkpoint", name);
         return 0;
 }
 
 /* Copies what was carried along into the program's memory. */
-static int claim(struct layout *l, struct layout_tensor *carried, const struct layout_tensor *now, struct stint_error *err)
+static int claim(struct layout *l, struct layout_tensor *carried, const struct layout_tensor *now,
+                 struct stint_error *err)
 {
         if (differs(carried->name, &now->tensor, &carried->tensor, err) < 0)
                 return -1;
-        if (now->bytes && (now->device->copy_in(now->tensor.data, carried->tensor.data, now->bytes, err) < 0 || now->device->sync(err) < 0))
+        if (now->bytes && (now->device->copy_in(now->tensor.data, carried->tensor.data, now->bytes, err) < 0 ||
+                           now->device->sync(err) < 0))
                 return error_wrap(err, "tensor '%s' could not be restored", carried->name);
         l->carried--;
         if (carried->tensor.role != now->tensor.role)
@@ -380,7 +391,8 @@ static int write_table(const struct layout *l, int fd, uint32_t record_bytes, st
 
         table = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (table == MAP_FAILED)
-                return error_system(err, errno, "the table of %llu tensors cannot be mapped", (unsigned long long)l->count);
+                return error_system(err, errno, "the table of %llu tensors cannot be mapped",
+                                    (unsigned long long)l->count);
         for (t = l->tensors; t; t = layout_next(t))
                 fill_record(table_at(table, record_bytes, i++), t);
         munmap(table, size);
@@ -396,7 +408,8 @@ int layout_table(struct layout *l, uint32_t *record_bytes, struct stint_error *e
         int fd;
 
         if (!l->count)
-                return error_set(err, ENODATA, "nothing is attached: there is no state to save (stint_attach comes first)");
+                return error_set(err, ENODATA,
+                                 "nothing is attached: there is no state to save (stint_attach comes first)");
         for (t = l->tensors; t; t = layout_next(t))
                 longest = (length = strlen(t->name)) > longest ? length : longest;
         *record_bytes = table_record_bytes(longest);
@@ -412,29 +425,31 @@ int layout_table(struct layout *l, uint32_t *record_bytes, struct stint_error *e
         return fd;
 }
 
-int layout_check_image(const void *image, uint64_t image_bytes, uint64_t table_offset, uint64_t count, uint32_t record_bytes,
-                       struct stint_error *err)
+int layout_check_image(const void *image, uint64_t image_bytes, uint64_t table_offset, uint64_t count,
+                       uint32_t record_bytes, struct stint_error *err)
 {
-        if (table_offset % 8 || table_offset > image_bytes || record_bytes <= TABLE_RECORD_FIXED || count > TABLE_MOST ||
-            count > (image_bytes - table_offset) / record_bytes)
+        if (table_offset % 8 || table_offset > image_bytes || record_bytes <= TABLE_RECORD_FIXED ||
+            count > TABLE_MOST || count > (image_bytes - table_offset) / record_bytes)
                 return error_set(err, EPROTO, "the image that the agent gave has no table of tensors where it says");
         return table_check((const char *)image + table_offset, count, record_bytes, image_bytes, err);
 }
 
-int layout_place(struct layout *l, uint32_t id, const void *table, uint64_t count, uint32_t record_bytes, struct stint_error *err)
+int layout_place(struct layout *l, uint32_t id, const void *table, uint64_t count, uint32_t record_bytes,
+                 struct stint_error *err)
 {
         const struct table_record *r;
         struct layout_tensor *t;
         uint64_t i;
 
         if (count != l->count)
-                return error_set(err, EPROTO, "the agent made room for %llu tensors, but %llu are attached", (unsigned long long)count,
-                                 (unsigned long long)l->count);
+                return error_set(err, EPROTO, "the agent made room for %llu tensors, but %llu are attached",
+                                 (unsigned long long)count, (unsigned long long)l->count);
         for (i = 0; i < count; i++) {
                 r = (const struct table_record *)(const void *)((const char *)table + i * record_bytes);
                 t = layout_find(l, r->name);
                 if (!t || t->placed == id || t->bytes != r->bytes)
-                        return error_set(err, EPROTO, "the agent made room for other tensors than those attached ('%s')", r->name);
+                        return error_set(err, EPROTO,
+                                         "the agent made room for other tensors than those attached ('%s')", r->name);
                 t->placed = id;
                 t->offset = r->file_offset;
         }

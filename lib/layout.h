@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * layout: what the state of this process consists of: the tensors that the program attached, in the order of their first
- * attaching, and those that a restored checkpoint has and nobody has attached yet, which are carried along.  An index by
- * name finds them; a second one, of the parents of the names, keeps "a" and "a/b" apart.
+ * layout: what the state of this process consists of: the tensors that the program attached, in the order of their
+ * first attaching, and those that a restored checkpoint has and nobody has attached yet, which are carried along.  An
+ * index by name finds them; a second one, of the parents of the names, keeps "a" and "a/b" apart.
  */
 #ifndef STINT_LAYOUT_H
 #define STINT_LAYOUT_H
@@ -46,13 +46,14 @@ struct layout {
 enum layout_attached { LAYOUT_NEW = 0, LAYOUT_CLAIMED = 1 };
 
 /*
- * Attaches as stint_attach says.  LAYOUT_CLAIMED: a tensor that was carried along has been copied into data.  A mere new
- * address is no change of the layout.
+ * Attaches as stint_attach says.  LAYOUT_CLAIMED: a tensor that was carried along has been copied into data.  A mere
+ * new address is no change of the layout.
  */
 int layout_attach(struct layout *l, const char *name, const struct stint_tensor *tensor, struct stint_error *err);
 int layout_detach(struct layout *l, const char *name, struct stint_error *err);
 
-/* Takes a tensor of a restored image along: bytes points to its `record->bytes` bytes there, which stay until claimed. */
+/* Takes a tensor of a restored image along: bytes points to its `record->bytes` bytes there, which stay until
+ * claimed. */
 int layout_carry(struct layout *l, const struct table_record *record, const void *bytes, struct stint_error *err);
 
 /* The tensor of that name, or NULL. */
@@ -64,23 +65,26 @@ static inline struct layout_tensor *layout_next(const struct layout_tensor *t)
         return t->hh.next;
 }
 
-/* -1 with EEXIST when name cannot be beside the others: it is the parent of one of them, or one of them is its parent. */
+/* -1 with EEXIST when name cannot be beside the others: it is the parent of one of them, or one of them is its
+ * parent. */
 int layout_conflict(const struct layout *l, const char *name, struct stint_error *err);
 
 /* -1 with EPROTO when what the record describes is not what the program attached under its name. */
 int layout_fits(const struct layout_tensor *t, const struct table_record *record, struct stint_error *err);
 
-/* 0 when an image of that size holds a table there that keeps its promises (table_check); EPROTO or EBADMSG otherwise. */
-int layout_check_image(const void *image, uint64_t image_bytes, uint64_t table_offset, uint64_t count, uint32_t record_bytes,
-                       struct stint_error *err);
+/* 0 when an image of that size holds a table there that keeps its promises (table_check); EPROTO or EBADMSG
+ * otherwise. */
+int layout_check_image(const void *image, uint64_t image_bytes, uint64_t table_offset, uint64_t count,
+                       uint32_t record_bytes, struct stint_error *err);
 
 /* The layout as a table (table.h) in a new memfd that nobody can change any more; counts ->id up and clears ->dirty.
  * ENODATA when nothing is attached. */
 int layout_table(struct layout *l, uint32_t *record_bytes, struct stint_error *err);
 
-/* Takes the offsets from the table of an image that was made for layout `id`; the table has passed table_check.  EPROTO when
- * it does not have exactly these tensors. */
-int layout_place(struct layout *l, uint32_t id, const void *table, uint64_t count, uint32_t record_bytes, struct stint_error *err);
+/* Takes the offsets from the table of an image that was made for layout `id`; the table has passed table_check.
+ * EPROTO when it does not have exactly these tensors. */
+int layout_place(struct layout *l, uint32_t id, const void *table, uint64_t count, uint32_t record_bytes,
+                 struct stint_error *err);
 
 void layout_fini(struct layout *l);
 

@@ -45,7 +45,9 @@ static int ask(struct stint *s, struct stint_error *err)
                         return 0;
                 back_ns = clock_now() + BACK_NS;
                 if (session_reconnect(&s->session, back_ns) < 0)
-                        return error_set(err, ENOTCONN, "the agent went away during the restore and did not come back: nothing was restored");
+                        return error_set(
+                                err, ENOTCONN,
+                                "the agent went away during the restore and did not come back: nothing was restored");
         }
 }
 
@@ -60,7 +62,8 @@ static int map_image(struct image *image, int fd, struct stint_error *err)
                 return -1;
         base = mmap(NULL, told->image_bytes, PROT_READ, MAP_SHARED, fd, 0);
         if (base == MAP_FAILED)
-                return error_system(err, errno, "the %" PRIu64 " bytes of checkpoint %s cannot be mapped", told->image_bytes, told->checkpoint);
+                return error_system(err, errno, "the %" PRIu64 " bytes of checkpoint %s cannot be mapped",
+                                    told->image_bytes, told->checkpoint);
         image->base = base;
         image->bytes = told->image_bytes;
         return layout_check_image(base, told->image_bytes, told->table_offset, told->count, told->record_bytes, err);
@@ -80,7 +83,8 @@ static int fetch(struct stint *s, struct image *image, struct stint_error *err)
         inbox->image_fd = -1;
         if (image->told.status == RESTORE_FAILED)
                 rc = error_set(err, image->told.code > 0 ? image->told.code : EIO, "%s",
-                               *image->told.text ? image->told.text : "the checkpoints of this run cannot be used; `stint ls` shows them");
+                               *image->told.text ? image->told.text
+                                                 : "the checkpoints of this run cannot be used; `stint ls` shows them");
         else if (image->told.status == RESTORE_IMAGE)
                 rc = map_image(image, fd, err);
         if (fd >= 0)
@@ -92,7 +96,8 @@ static int fetch(struct stint *s, struct image *image, struct stint_error *err)
 
 static const struct table_record *record_at(const struct image *image, uint64_t i)
 {
-        return (const struct table_record *)(const void *)(image->base + image->told.table_offset + i * image->told.record_bytes);
+        return (const struct table_record *)(const void *)(image->base + image->told.table_offset +
+                                                           i * image->told.record_bytes);
 }
 
 static int match_records(struct stint *s, const struct image *image, struct stint_error *err)
@@ -107,7 +112,8 @@ static int match_records(struct stint *s, const struct image *image, struct stin
                 if (!t)
                         continue;
                 if (t->record)
-                        return error_set(err, EBADMSG, "'%s' stands twice in checkpoint %s", t->name, image->told.checkpoint);
+                        return error_set(err, EBADMSG, "'%s' stands twice in checkpoint %s", t->name,
+                                         image->told.checkpoint);
                 if (layout_fits(t, record, err) < 0)
                         return error_wrap(err, "checkpoint %s does not fit this program", image->told.checkpoint);
                 t->record = record;
@@ -123,7 +129,8 @@ static int check_missing(struct stint *s, const struct image *image, struct stin
                 if (!t->record && !s->allow_missing)
                         return error_set(err, EPROTO,
                                          "checkpoint %s has no tensor '%s', which the program attached; "
-                                         "if it may keep the value it has, set options.allow_missing", image->told.checkpoint, t->name);
+                                         "if it may keep the value it has, set options.allow_missing",
+                                         image->told.checkpoint, t->name);
         return 0;
 }
 
@@ -235,11 +242,13 @@ static void settle(struct stint *s, struct image *image)
         if (told->has_best)
                 snapshot_best_known(&s->snapshot, told->best_name, (enum stint_goal)told->best_goal, told->best_value);
         say_done(s, image, NULL);
-        session_log(&s->session, STINT_LOG_NOTICE, "restored step %" PRId64 " from %s: %" PRIu64 " tensors, %s, copied in %s%s%s", told->step,
+        session_log(&s->session, STINT_LOG_DEBUG,
+                    "restored step %" PRId64 " from %s: %" PRIu64 " tensors, %s, copied in %s%s%s", told->step,
                     told->checkpoint, told->count, size_format(bytes, sizeof bytes, (int64_t)told->image_bytes),
                     duration_format(took, sizeof took, image->copy_ns), *told->text ? "; " : "", told->text);
         if (s->layout.carried)
-                session_log(&s->session, STINT_LOG_NOTICE, "%" PRIu64 " tensors of the checkpoint are not attached yet: they are carried along",
+                session_log(&s->session, STINT_LOG_NOTICE,
+                            "tensors of the checkpoint that are not attached yet, and are carried along: %" PRIu64,
                             s->layout.carried);
         restore_release(s);
 }
@@ -262,7 +271,8 @@ static int agree_on(struct stint *s, int failed, int64_t checkpoint_step, struct
                 return error_set(err, ECANCELED, "rank %d could not restore (its own log says why): no rank does",
                                  (int)a->all[AGREE_FAILED] - 1);
         if (a->all[AGREE_LANDED] != -a->all[AGREE_LANDED_LEAST])
-                return error_set(err, EPROTO, "the ranks were given different checkpoints, of step %" PRId64 " to %" PRId64,
+                return error_set(err, EPROTO,
+                                 "the ranks were given different checkpoints, of step %" PRId64 " to %" PRId64,
                                  -a->all[AGREE_LANDED_LEAST], a->all[AGREE_LANDED]);
         return 0;
 }
@@ -341,7 +351,8 @@ static int restore_any(struct stint *s, int64_t *step, const struct stint_error 
 int restore_state(struct stint *s, int64_t *step)
 {
         if (s->restored.asked)
-                return error_set(&s->why, EALREADY, "stint_restore was called after training began, or twice; call it once, before");
+                return error_set(&s->why, EALREADY,
+                                 "stint_restore was called after training began, or twice; call it once, before");
         return restore_any(s, step, NULL);
 }
 
@@ -349,10 +360,13 @@ void restore_forgone(struct stint *s)
 {
         struct stint_error why;
 
-        error_set(&why, ECANCELED, "the program did not call stint_restore although this run has checkpoints: "
-                  "nothing is saved in this stint, so as not to bury them; call stint_restore, or use another run directory");
+        error_set(&why, ECANCELED,
+                  "the program did not call stint_restore although this run has checkpoints: "
+                  "nothing is saved in this stint, so as not to bury them; call stint_restore, or use another run "
+                  "directory");
         if (session_usable(&s->session))
-                session_log(&s->session, STINT_LOG_WARNING, "the program goes to its first safe point without stint_restore");
+                session_log(&s->session, STINT_LOG_WARNING,
+                            "the program goes to its first safe point without stint_restore");
         restore_any(s, NULL, &why);
 }
 

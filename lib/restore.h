@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * restore: putting a checkpoint back.  The agent hands over its image, read and checked; here it is seen whether it fits
- * what the program attached, before the first byte is copied, and what nobody attached is carried along.
+ * restore: putting a checkpoint back.  The agent hands over its image, read and checked; here it is seen whether it
+ * fits what the program attached, before the first byte is copied, and what nobody attached is carried along.
  */
 #ifndef STINT_RESTORE_H
 #define STINT_RESTORE_H
@@ -21,8 +21,8 @@ struct restored {
 int restore_state(struct stint *s, int64_t *step);
 
 /*
- * For a program that goes to its first safe point without stint_restore: finds out whether the run has checkpoints.  When
- * it has, they are left alone, and nothing is saved in this stint.
+ * For a program that goes to its first safe point without stint_restore: finds out whether the run has checkpoints.
+ * When it has, they are left alone, and nothing is saved in this stint.
  */
 void restore_forgone(struct stint *s);
 

@@ -2,9 +2,9 @@
 /*
  * safepoint: the slow path of a safe point, a save from the wish to its end, and the end of a stint.  stint.c calls in.
  *
- * Several ranks: every function here runs on all of them, and makes the same reductions in the same order, whatever happens
- * on one; what happened on one is in the words that it gives to the next reduction.  A rank that has finished goes on
- * making the reductions of those that train, and takes part in their saves with the state of its own last step.
+ * Several ranks: every function here runs on all of them, and makes the same reductions in the same order, whatever
+ * happens on one; what happened on one is in the words that it gives to the next reduction.  A rank that has finished
+ * goes on making the reductions of those that train, and takes part in their saves with the state of its own last step.
  */
 #include "safepoint.h"
 
@@ -13,7 +13,7 @@
 
 #include "deadline.h"
 
-#define READY_NS (60 * CLOCK_SECOND) /* for staging, for the snapshot before to be written, for this rank's own agent to ask */
+#define READY_NS (60 * CLOCK_SECOND) /* for staging, for the snapshot before to be written, for our own agent to ask */
 #define BEST_NS (60 * CLOCK_SECOND)  /* for a save that was asked for because a metric improved */
 #define BACK_NS (10 * CLOCK_SECOND)  /* for an agent that broke off during a final save to be back and ask again */
 
@@ -35,7 +35,8 @@ static int has_answer(void *arg)
         return wish(s) != 0 || s->session.inbox.has_no_save;
 }
 
-/* Asks the coordinator for a save of its own accord: 0 when there is a wish now; -1 when none will be made, or not in time. */
+/* Asks the coordinator for a save of its own accord: 0 when there is a wish now; -1 when none will be made, or not
+ * in time. */
 static int ask(struct stint *s, enum save_reason reason, int64_t until_ns, struct stint_error *err)
 {
         struct wire_ask_save m = { 0 };
@@ -68,7 +69,8 @@ static void ask_for_best(struct stint *s)
         if (s->agreement.rank || s->refusing || !session_usable(&s->session) || !snapshot_improves(&s->snapshot))
                 return;
         if (ask(s, SAVE_BEST, clock_now() + BEST_NS, &why) < 0)
-                session_log(&s->session, STINT_LOG_WARNING, "step %" PRId64 " is the best so far, but is not saved: %s", s->step, why.text);
+                session_log(&s->session, STINT_LOG_WARNING, "step %" PRId64 " is the best so far, but is not saved: %s",
+                            s->step, why.text);
 }
 
 void safepoint_words(const struct stint *s, int64_t words[AGREE_WORDS])
@@ -132,7 +134,8 @@ static int give_up(struct stint *s, uint32_t save_id, int sync, struct stint_err
         int mine = a->all[AGREE_UNABLE] == a->rank + 1;
 
         if (!differ && !why->code)
-                error_set(why, ECANCELED, "rank %d cannot take part in this save (its own log says why)", (int)a->all[AGREE_UNABLE] - 1);
+                error_set(why, ECANCELED, "rank %d cannot take part in this save (its own log says why)",
+                          (int)a->all[AGREE_UNABLE] - 1);
         snapshot_decline(&s->snapshot, save_id, s->step, why);
         if (a->rank == 0 || mine)
                 session_log(&s->session, STINT_LOG_WARNING, "step %" PRId64 " is not saved: %s", s->step, why->text);
@@ -147,7 +150,8 @@ static struct snapshot_job make_job(const struct stint *s, uint32_t save_id)
         int64_t asked_ns = atomic_load(&s->session.page->request_ns), now_ns = clock_now();
 
         job.delay_ns = asked_ns > 0 && asked_ns < now_ns ? now_ns - asked_ns : 0;
-        job.unchanged = a->all[AGREE_LANDED] == job.checkpoint_step && a->all[AGREE_LANDED_LEAST] == -job.checkpoint_step;
+        job.unchanged =
+                a->all[AGREE_LANDED] == job.checkpoint_step && a->all[AGREE_LANDED_LEAST] == -job.checkpoint_step;
         return job;
 }
 
@@ -156,20 +160,23 @@ static int has_wish(void *arg)
         return wish(arg) != 0;
 }
 
-/* The agent was lost with our snapshot while we waited: when it comes back and asks again, the state is still the same. */
+/* The agent was lost with our snapshot while we waited: when it comes back and asks again, the state is still the
+ * same. */
 static int take_again(struct stint *s, struct snapshot_job *job, struct stint_error *err)
 {
         int64_t until_ns = clock_now() + BACK_NS;
 
         if (session_reconnect(&s->session, until_ns) < 0)
-                return error_set(err, ENOTCONN, "the agent went away before the checkpoint landed, and did not come back");
+                return error_set(err, ENOTCONN,
+                                 "the agent went away before the checkpoint landed, and did not come back");
         s->connects = s->session.connects;
         s->handled = 0;
         snapshot_forget(&s->snapshot);
         if (snapshot_prepare(&s->snapshot, err) < 0)
                 return -1;
         if (session_await(&s->session, has_wish, s, until_ns, err) != 1)
-                return error_set(err, ENOTCONN, "the agent went away before the checkpoint landed, and did not ask for it again");
+                return error_set(err, ENOTCONN,
+                                 "the agent went away before the checkpoint landed, and did not ask for it again");
         job->save_id = AGREE_WISH_ID(wish(s));
         job->unchanged = 0;
         s->handled = job->save_id;
@@ -200,7 +207,8 @@ static int over_or_again(void *arg)
         return asked_again(s) || snapshot_is_over(&s->snapshot, s->handled);
 }
 
-/* The copy failed here, where all ranks wait for the end of this save: there may be another attempt at it.  As await_landing. */
+/* The copy failed here, where all ranks wait for the end of this save: there may be another attempt at it.  As
+ * await_landing. */
 static int await_second_chance(struct stint *s, struct snapshot_job *job, int *taken, struct stint_error *err)
 {
         while (session_await(&s->session, over_or_again, s, CLOCK_NEVER, NULL) == 1 && asked_again(s)) {
@@ -212,7 +220,8 @@ static int await_second_chance(struct stint *s, struct snapshot_job *job, int *t
         return 0;
 }
 
-/* One outcome for all ranks: 1 when every one of them was told so; else 0, with the reason in *why where this one was. */
+/* One outcome for all ranks: 1 when every one of them was told so; else 0, with the reason in *why where this one
+ * was. */
 static int confirm(struct stint *s, int told, const char *what, struct stint_error *why)
 {
         struct agreement *a = &s->agreement;
@@ -237,11 +246,13 @@ static int conclude(struct stint *s, struct snapshot_job *job, int taken, int fi
         if (landed) {
                 s->stopped = final && s->active;
                 if (final)
-                        session_log(&s->session, STINT_LOG_NOTICE, "step %" PRId64 " is saved: this stint stops here", s->step);
+                        session_log(&s->session, STINT_LOG_DEBUG, "step %" PRId64 " is saved: this stint stops here",
+                                    s->step);
                 return final ? STINT_STOP : STINT_SAVED;
         }
         if (final)
-                session_log(&s->session, STINT_LOG_ERROR, "the final save of step %" PRId64 " did not land: %s; training goes on", s->step,
+                session_log(&s->session, STINT_LOG_ERROR,
+                            "the final save of step %" PRId64 " did not land: %s; training goes on", s->step,
                             why->text);
         s->why = *why;
         return final && taken ? STINT_CONTINUE : -1;
@@ -423,7 +434,8 @@ int safepoint_slow(struct stint *s, int64_t step, int64_t now_ns)
         go = s->agreement.ranks > 1 ? point_together(s) : point_alone(s);
         leave(s);
         if (backwards && go != STINT_STOP)
-                return error_set(&s->why, EINVAL, "stint_step was given step %" PRId64 " after step %" PRId64 ": steps only grow", step,
+                return error_set(&s->why, EINVAL,
+                                 "stint_step was given step %" PRId64 " after step %" PRId64 ": steps only grow", step,
                                  before);
         return go;
 }
@@ -458,7 +470,8 @@ int safepoint_save(struct stint *s, int64_t step, int64_t now_ns)
         go = save_together(s);
         leave(s);
         if (backwards && go != STINT_STOP)
-                return error_set(&s->why, EINVAL, "stint_save was given step %" PRId64 " after step %" PRId64 ": steps only grow", step,
+                return error_set(&s->why, EINVAL,
+                                 "stint_save was given step %" PRId64 " after step %" PRId64 ": steps only grow", step,
                                  before);
         return go == STINT_CONTINUE ? -1 : go;
 }
@@ -467,15 +480,15 @@ void safepoint_refuse(struct stint *s, const struct stint_error *why)
 {
         s->refusing = 1;
         s->refusal = *why;
-        session_log(&s->session, STINT_LOG_ERROR, "nothing will be saved in this stint, so as not to bury what was not restored: %s",
-                    why->text);
+        session_log(&s->session, STINT_LOG_ERROR,
+                    "nothing will be saved in this stint, so as not to bury what was not restored: %s", why->text);
 }
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */
 
 /*
- * Takes part in what the ranks still training do until none is left.  0; 1 when a rank leaves without being complete; -1
- * when the communicator failed.
+ * Takes part in what the ranks still training do until none is left.  0; 1 when a rank leaves without being complete;
+ * -1 when the communicator failed.
  */
 static int outlast_others(struct stint *s, int complete)
 {
@@ -512,9 +525,11 @@ static int save_last(struct stint *s)
         if (agreement_now(a, words, &s->why) < 0)
                 return -1;
         if (a->all[AGREE_UNABLE])
-                return error_set(&s->why, s->step < 0 ? EINVAL : ENOTCONN, s->step < 0
-                                 ? "training is not complete: stint_step was never called, so there is no state to end with"
-                                 : "training cannot be marked complete: rank %d has no agent, or no state", (int)a->all[AGREE_UNABLE] - 1);
+                return error_set(&s->why, s->step < 0 ? EINVAL : ENOTCONN,
+                                 s->step < 0 ? "training is not complete: stint_step was never called, so there is no "
+                                               "state to end with"
+                                             : "training cannot be marked complete: rank %d has no agent, or no state",
+                                 (int)a->all[AGREE_UNABLE] - 1);
         if (a->all[AGREE_LANDED] == a->all[AGREE_STEP] && a->all[AGREE_LANDED_LEAST] == -a->all[AGREE_STEP])
                 return 0;
         if (a->rank == 0)
@@ -523,37 +538,57 @@ static int save_last(struct stint *s)
         if (go == STINT_SAVED || go == STINT_STOP)
                 return 0;
         if (go == STINT_CONTINUE && !a->all[AGREE_WANT])
-                error_set(&s->why, why.code ? why.code : EBUSY, "%s", why.code ? why.text : "rank 0 was not granted a save");
-        return error_wrap(&s->why, "the state of the last step, %" PRId64 ", did not land: the run is not complete", s->step);
+                error_set(&s->why, why.code ? why.code : EBUSY, "%s",
+                          why.code ? why.text : "rank 0 was not granted a save");
+        return error_wrap(&s->why, "the state of the last step, %" PRId64 ", did not land: the run is not complete",
+                          s->step);
 }
 
 static int is_completed(void *arg)
 {
-        const struct session *session = arg;
+        struct stint *s = arg;
 
-        return session->inbox.has_completed;
+        return s->session.inbox.has_completed || wish(s);
+}
+
+/* A save that is asked for when the last state has landed already: nothing has changed since, and nobody need wait
+ * for us. */
+static void answer_late_wish(struct stint *s)
+{
+        struct snapshot_job job = { .save_id = AGREE_WISH_ID(wish(s)), .step = s->step, .unchanged = 1 };
+
+        job.checkpoint_step = s->snapshot.landed_step;
+        s->handled = job.save_id;
+        snapshot_take(&s->snapshot, &job, NULL);
 }
 
 /* Tells the coordinator, and waits until it has written that the run is done. */
 static int mark_done(struct stint *s, struct stint_error *err)
 {
-        struct session *session = &s->session;
+        struct session_inbox *inbox = &s->session.inbox;
         struct wire_complete m = { 0 };
+        int told = 0;
 
         WIRE_INIT(&m, WIRE_COMPLETE);
         m.step = s->step;
-        for (;;) {
-                if (session_send(session, &m, sizeof m, -1, err) == 0 &&
-                    session_await(session, is_completed, session, CLOCK_NEVER, err) == 1)
-                        break;
-                if (session_reconnect(session, clock_now() + BACK_NS) < 0)
-                        return error_set(err, ENOTCONN, "the agent went away before the run was marked as done: it is not complete");
+        while (!inbox->has_completed) {
+                told = told || session_send(&s->session, &m, sizeof m, -1, NULL) == 0;
+                if (session_await(&s->session, is_completed, s, CLOCK_NEVER, NULL) < 0) {
+                        told = 0;
+                        if (session_reconnect(&s->session, clock_now() + BACK_NS) < 0)
+                                return error_set(
+                                        err, ENOTCONN,
+                                        "the agent went away before the run was marked as done: it is not complete");
+                        hear_agent(s, clock_now());
+                }
+                if (!inbox->has_completed && wish(s))
+                        answer_late_wish(s);
         }
-        session->inbox.has_completed = 0;
-        if (session->inbox.completed.done)
+        inbox->has_completed = 0;
+        if (inbox->completed.done)
                 return 0;
-        return error_set(err, session->inbox.completed.code > 0 ? session->inbox.completed.code : EIO, "the run was not marked as done: %s",
-                         session->inbox.completed.text);
+        return error_set(err, inbox->completed.code > 0 ? inbox->completed.code : EIO,
+                         "the run was not marked as done: %s", inbox->completed.text);
 }
 
 static int complete_together(struct stint *s)
@@ -573,7 +608,8 @@ static int complete_together(struct stint *s)
 /* Without an agent there is nothing to do at the end but to say so. */
 static int complete_unrecorded(struct stint *s)
 {
-        session_log(&s->session, STINT_LOG_WARNING, "training is complete, but without an agent nothing was recorded of it");
+        session_log(&s->session, STINT_LOG_WARNING,
+                    "training is complete, but without an agent nothing was recorded of it");
         return 0;
 }
 
@@ -589,7 +625,8 @@ int safepoint_finish(struct stint *s, int complete)
         if (left < 0 || !complete)
                 return left < 0 ? -1 : 0;
         if (left)
-                return error_set(&s->why, ECANCELED, "the run is not complete: another rank ended without stint_complete");
+                return error_set(&s->why, ECANCELED,
+                                 "the run is not complete: another rank ended without stint_complete");
         hear_agent(s, clock_now());
         return s->session.off && s->agreement.ranks == 1 ? complete_unrecorded(s) : complete_together(s);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * safepoint: the handle, and what happens at a safe point: almost always nothing, which costs a load, a clock read and two
- * stores; else the slow path, which reads the agent's mail, lets the ranks agree, takes a snapshot, and waits where the
- * stint ends.  The public functions of stint.c call in.
+ * safepoint: the handle, and what happens at a safe point: almost always nothing, which costs a load, a clock read and
+ * two stores; else the slow path, which reads the agent's mail, lets the ranks agree, takes a snapshot, and waits where
+ * the stint ends.  The public functions of stint.c call in.
  */
 #ifndef STINT_SAFEPOINT_H
 #define STINT_SAFEPOINT_H

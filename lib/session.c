@@ -16,7 +16,7 @@
 #include "spawn.h"
 
 #define FIRST_CONNECT_NS (2 * CLOCK_SECOND)  /* an agent that was named listens already; it may be restarting */
-#define FIRST_SPAWN_NS (600 * CLOCK_SECOND)  /* before its agent is ready, a coordinator may verify a whole checkpoint */
+#define FIRST_SPAWN_NS (600 * CLOCK_SECOND) /* before its agent is ready, a coordinator may verify a whole checkpoint */
 #define AGAIN_SPAWN_NS (10 * CLOCK_SECOND)   /* within a safe point, once */
 #define WELCOME_NS (30 * CLOCK_SECOND)
 #define AGAIN_WELCOME_NS CLOCK_SECOND        /* within a safe point */
@@ -44,8 +44,9 @@ void session_log(const struct session *s, enum stint_log_level level, const char
 /* ---- a child of the program ----------------------------------------------------------------------------------- */
 
 /*
- * A process that the program forks (a data loader) inherits the handle, and with it our end of the connection: as long as it
- * lived, the agent would think that this rank did.  So the child lets go at once, and its copy of the handle means "no stint".
+ * A process that the program forks (a data loader) inherits the handle, and with it our end of the connection: as long
+ * as it lived, the agent would think that this rank did.  So the child lets go at once, and its copy of the handle
+ * means "no stint".
  */
 static pthread_mutex_t sessions_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct session *sessions;
@@ -145,7 +146,8 @@ static void broken(struct session *s, const char *why)
         hang_up(s);
         s->backoff_ns = BACKOFF_FIRST_NS;
         s->retry_ns = clock_now() + s->backoff_ns;
-        session_log(s, STINT_LOG_WARNING, "the agent is gone (%s): training goes on, nothing is saved until it is back", why);
+        session_log(s, STINT_LOG_WARNING, "the agent is gone (%s): training goes on, nothing is saved until it is back",
+                    why);
 }
 
 static int send_whole(struct session *s, const void *message, size_t n, int fd, struct stint_error *err)
@@ -220,7 +222,8 @@ static void sort_message(struct session *s, const void *message, int *fd)
                 inbox->wake_id = ((const struct wire_wake *)message)->save_id;
                 break;
         default:
-                session_log(s, STINT_LOG_WARNING, "the agent sent a message of kind %u, which is not for a program: ignored", header->type);
+                session_log(s, STINT_LOG_WARNING,
+                            "the agent sent a message of kind %u, which is not for a program: ignored", header->type);
         }
 }
 
@@ -299,7 +302,9 @@ static int map_page(struct session *s, int fd, struct stint_error *err)
                 return error_system(err, errno, "its control page cannot be mapped");
         if (page->magic != CONTROL_MAGIC || page->version != CONTROL_VERSION || page->bytes < sizeof *page) {
                 munmap(page, sizeof *page);
-                return error_set(err, EPROTO, "its control page is of another version; install agent and libstint of the same release");
+                return error_set(
+                        err, EPROTO,
+                        "its control page is of another version; install agent and libstint of the same release");
         }
         s->page = page;
         return 0;
@@ -468,7 +473,9 @@ static int name_dir(struct session *s, const char *dir, struct stint_error *err)
         if (*dir != '/' && !getcwd(here, sizeof here))
                 return error_system(err, errno, "the current directory has no name");
         n = snprintf(s->wanted_dir, sizeof s->wanted_dir, "%s%s%s", here, *dir != '/' ? "/" : "", dir);
-        return n < (int)sizeof s->wanted_dir ? 0 : error_set(err, ENAMETOOLONG, "the name of the run directory is too long");
+        return n < (int)sizeof s->wanted_dir
+                       ? 0
+                       : error_set(err, ENAMETOOLONG, "the name of the run directory is too long");
 }
 
 static int find_agent(struct session *s, const char *dir, struct stint_error *err)
@@ -491,7 +498,8 @@ static void say_where(const struct session *s, const char *dir)
         char *real = dir && s->fd >= 0 ? realpath(s->wanted_dir, NULL) : NULL;
 
         if (dir && s->fd >= 0 && strcmp(s->dir, real ? real : s->wanted_dir))
-                session_log(s, STINT_LOG_WARNING, "the program names %s as run directory, but `stint run` keeps this run in %s", dir, s->dir);
+                session_log(s, STINT_LOG_WARNING,
+                            "the program names %s as run directory, but `stint run` keeps this run in %s", dir, s->dir);
         free(real);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * session: the connection between this process and its agent: finding or starting the agent, making this rank known,
- * sending, receiving, and trying again after it broke.  Nothing here knows what a save is; what arrives waits in the inbox
- * until a safe point, a restore or the end takes it.  While there is no agent, ->page is a page of our own in which nothing
- * is ever wanted, so that whoever loads a word from it need not ask.
+ * sending, receiving, and trying again after it broke.  Nothing here knows what a save is; what arrives waits in the
+ * inbox until a safe point, a restore or the end takes it.  While there is no agent, ->page is a page of our own in
+ * which nothing is ever wanted, so that whoever loads a word from it need not ask.
  */
 #ifndef STINT_SESSION_H
 #define STINT_SESSION_H
@@ -26,7 +26,8 @@ struct session_inbox {
         struct wire_layout_refused refused_layout;
         struct wire_result no_save; /* RESULT with save_id 0 */
         struct wire_completed completed;
-        uint32_t wake_id, wakes; /* the save that the agent asked for last, and how often: the second time is another attempt */
+        uint32_t wake_id,
+                wakes; /* the save that the agent asked for last, and how often: the second time is another attempt */
 };
 
 struct session {
@@ -40,7 +41,7 @@ struct session {
         uint32_t stint;           /* which stint of the run the agent says this is */
         int64_t look_ns;          /* when to look at the socket next, whatever the mail counter says */
         int64_t retry_ns, backoff_ns;
-        int solo, respawns;       /* no `stint run` around us: the coordinator is ours, and was started that often again */
+        int solo, respawns; /* no `stint run` around us: the coordinator is ours, and was started that often again */
         int rank, ranks, agree_every;
         char agent[CHANNEL_NAME]; /* where it listens */
         char dir[1024];           /* the run directory, as the agent says */
@@ -54,8 +55,8 @@ struct session {
 };
 
 /*
- * Finds an agent, or starts one, and says HELLO.  Never fails: without an agent it says so in one line and ->off is set.
- * The options have been checked; rank and agree_every are those of the agreement.
+ * Finds an agent, or starts one, and says HELLO.  Never fails: without an agent it says so in one line and ->off is
+ * set. The options have been checked; rank and agree_every are those of the agreement.
  */
 void session_open(struct session *s, const struct stint_options *options, int rank, int ranks, int agree_every);
 

@@ -84,7 +84,8 @@ static int map_staging(struct snapshot *n, const struct wire_staging *m, int fd,
         if (base == MAP_FAILED)
                 return error_system(err, errno, "%" PRIu64 " bytes of staging cannot be mapped", m->image_bytes);
         if (layout_check_image(base, m->image_bytes, m->table_offset, m->count, m->record_bytes, err) < 0 ||
-            layout_place(n->layout, m->layout, (const char *)base + m->table_offset, m->count, m->record_bytes, err) < 0) {
+            layout_place(n->layout, m->layout, (const char *)base + m->table_offset, m->count, m->record_bytes, err) <
+                    0) {
                 munmap(base, m->image_bytes);
                 return -1;
         }
@@ -187,7 +188,8 @@ int snapshot_await_ready(struct snapshot *n, int64_t until_ns, struct stint_erro
                 return -1;
         rc = session_await(n->session, layout_is_answered, n, until_ns, err);
         if (rc == 0)
-                error_set(err, ETIMEDOUT, "the agent has not made staging for %" PRIu64 " tensors in time", n->layout->count);
+                error_set(err, ETIMEDOUT, "the agent has not made staging for %" PRIu64 " tensors in time",
+                          n->layout->count);
         if (rc == 1 && !n->staging.base)
                 return error_set(err, ENOTSUP, "this state cannot be saved: %s", n->refused_text);
         return rc == 1 ? 0 : -1;
@@ -223,7 +225,8 @@ int snapshot_metric(struct snapshot *n, const char *name, double value, enum sti
         for (i = 0; i < n->metric_count && strcmp(n->metrics[i].name, name); i++)
                 ;
         if (i == SEAL_METRICS)
-                return error_set(err, EINVAL, "metric '%s' is one too many: %d are kept with a step", name, SEAL_METRICS);
+                return error_set(err, EINVAL, "metric '%s' is one too many: %d are kept with a step", name,
+                                 SEAL_METRICS);
         m = &n->metrics[i];
         memset(m, 0, sizeof *m);
         strcpy(m->name, name);
@@ -396,9 +399,11 @@ static void say_result(struct snapshot *n, const struct wire_result *result)
 
         if (result->landed)
                 session_log(n->session, STINT_LOG_DEBUG, "saved step %" PRId64 ", %s, in %s", result->step,
-                            size_format(bytes, sizeof bytes, (int64_t)result->bytes), duration_format(took, sizeof took, result->took_ns));
+                            size_format(bytes, sizeof bytes, (int64_t)result->bytes),
+                            duration_format(took, sizeof took, result->took_ns));
         else
-                session_log(n->session, STINT_LOG_WARNING, "step %" PRId64 " was NOT saved: %s", n->flying_step, result->text);
+                session_log(n->session, STINT_LOG_WARNING, "step %" PRId64 " was NOT saved: %s", n->flying_step,
+                            result->text);
 }
 
 /* The session calls this from within its reading: a RESULT has come. */

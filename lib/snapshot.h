@@ -43,7 +43,8 @@ struct snapshot {
         uint64_t flying_changes;  /* the layout's count of changes at that moment */
 
         struct wire_result result; /* of the save that ended last; save_id 0: none did */
-        int64_t landed_step, landed_own_step; /* likewise of the newest checkpoint that holds a state of ours; -1: none */
+        int64_t landed_step,
+                landed_own_step; /* likewise of the newest checkpoint that holds a state of ours; -1: none */
         uint64_t landed_changes;
 
         int metric_count;         /* reported for the next safe point */
@@ -67,7 +68,8 @@ int snapshot_prepare(struct snapshot *n, struct stint_error *err);
 /* Waits until everything is there that snapshot_take needs: staging, with nothing in it that is being written. */
 int snapshot_await_ready(struct snapshot *n, int64_t until_ns, struct stint_error *err);
 
-/* Copies the state and hands it over.  -1: it could not be copied (the agent has been told), or handed over (ENOTCONN). */
+/* Copies the state and hands it over.  -1: it could not be copied (the agent has been told), or handed over
+ * (ENOTCONN). */
 int snapshot_take(struct snapshot *n, const struct snapshot_job *job, struct stint_error *err);
 
 /* Tells the agent that this rank takes part in that save no further, and why. */

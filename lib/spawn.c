@@ -24,7 +24,8 @@
 
 static int is_program(char *out, const char *dir, size_t length, const char *name)
 {
-        int n = length ? snprintf(out, SPAWN_PATH, "%.*s/%s", (int)length, dir, name) : snprintf(out, SPAWN_PATH, "%s", name);
+        int n = length ? snprintf(out, SPAWN_PATH, "%.*s/%s", (int)length, dir, name)
+                       : snprintf(out, SPAWN_PATH, "%s", name);
 
         return n > 0 && n < SPAWN_PATH && access(out, X_OK) == 0;
 }
@@ -45,7 +46,9 @@ static int find_program(char *out, struct stint_error *err)
                 if (end > path && is_program(out, path, (size_t)(end - path), "stint"))
                         return 0;
         }
-        return error_set(err, ENOENT, "the program `stint` is neither in %s nor in PATH; install it, or name it in STINT_BIN", BINDIR);
+        return error_set(err, ENOENT,
+                         "the program `stint` is neither in %s nor in PATH; install it, or name it in STINT_BIN",
+                         BINDIR);
 }
 
 /* ---- starting it ---------------------------------------------------------------------------------------------- */
@@ -139,7 +142,9 @@ static int high_null(struct stint_error *err)
 static int start(const char *program, const char *dir, struct stint_error *err)
 {
         char fd_text[12];
-        char *argv[] = { (char *)(uintptr_t)program, "run", "--stint-dir", (char *)(uintptr_t)dir, "--attend", fd_text, NULL };
+        char *argv[] = {
+                (char *)(uintptr_t)program, "run", "--stint-dir", (char *)(uintptr_t)dir, "--attend", fd_text, NULL
+        };
         int ends[2] = { -1, -1 }, null, rc;
 
         snprintf(fd_text, sizeof fd_text, "%d", SPAWN_FD);
@@ -170,14 +175,16 @@ static int read_line(int fd, char *line, size_t size, int64_t until_ns, struct s
         while (have + 1 < size) {
                 left = until_ns - clock_now();
                 if (left <= 0)
-                        return error_set(err, ETIMEDOUT, "the coordinator (`stint run --attend`) was not ready in time");
+                        return error_set(err, ETIMEDOUT,
+                                         "the coordinator (`stint run --attend`) was not ready in time");
                 if (poll(&p, 1, (int)(left / CLOCK_MS < 1000 ? left / CLOCK_MS + 1 : 1000)) <= 0)
                         continue;
                 n = read(fd, line + have, 1);
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n <= 0)
-                        return error_set(err, ECHILD, "the coordinator (`stint run --attend`) ended without saying why");
+                        return error_set(err, ECHILD,
+                                         "the coordinator (`stint run --attend`) ended without saying why");
                 if (line[have] == '\n')
                         break;
                 have++;
@@ -197,7 +204,8 @@ static int understand(const char *line, char *agent, size_t size, struct stint_e
         if (!strncmp(line, "held", 4) && !*rest)
                 return 1;
         if ((strncmp(line, "agent ", 6) && strncmp(line, "held ", 5)) || !*rest || strlen(rest) >= size)
-                return error_set(err, EPROTO, "the coordinator said '%.80s', which this libstint does not understand", line);
+                return error_set(err, EPROTO, "the coordinator said '%.80s', which this libstint does not understand",
+                                 line);
         strcpy(agent, rest);
         return 0;
 }

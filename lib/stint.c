@@ -45,7 +45,8 @@ static int read_options(struct stint_options *own, const struct stint_options *g
         if (!given)
                 return 0;
         if (given->size < offsetof(struct stint_options, rank))
-                return error_set(err, EINVAL, "options.size is %zu: begin with struct stint_options o = STINT_OPTIONS", given->size);
+                return error_set(err, EINVAL, "options.size is %zu: begin with struct stint_options o = STINT_OPTIONS",
+                                 given->size);
         memset(own, 0, sizeof *own);
         memcpy(own, given, given->size < sizeof *own ? given->size : sizeof *own);
         own->size = sizeof *own;

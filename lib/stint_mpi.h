@@ -35,7 +35,8 @@ struct stint_mpi {
         int64_t mine[STINT_MPI_WORDS];
 };
 
-/* The two callbacks of struct stint_agree.  The maxima go into the caller's own array, which MPI fills by the time of wait. */
+/* The two callbacks of struct stint_agree.  The maxima go into the caller's own array, which MPI fills by the time
+ * of wait. */
 static inline int stint_mpi_begin(void *arg, int64_t *values, int n)
 {
         struct stint_mpi *state = (struct stint_mpi *)arg;
@@ -45,7 +46,9 @@ static inline int stint_mpi_begin(void *arg, int64_t *values, int n)
                 return -1;
         for (i = 0; i < n; i++)
                 state->mine[i] = values[i];
-        return MPI_Iallreduce(state->mine, values, n, MPI_INT64_T, MPI_MAX, state->comm, &state->request) == MPI_SUCCESS ? 0 : -1;
+        return MPI_Iallreduce(state->mine, values, n, MPI_INT64_T, MPI_MAX, state->comm, &state->request) == MPI_SUCCESS
+                       ? 0
+                       : -1;
 }
 
 static inline int stint_mpi_wait(void *arg)
@@ -55,7 +58,8 @@ static inline int stint_mpi_wait(void *arg)
         return MPI_Wait(&state->request, MPI_STATUS_IGNORE) == MPI_SUCCESS ? 0 : -1;
 }
 
-/* Prepares *state on a duplicate of comm: collective.  Answers what belongs into options.agree, NULL when MPI failed. */
+/* Prepares *state on a duplicate of comm: collective.  Answers what belongs into options.agree, NULL when MPI
+ * failed. */
 static inline const struct stint_agree *stint_mpi_agree(struct stint_mpi *state, MPI_Comm comm)
 {
         state->request = MPI_REQUEST_NULL;

@@ -20,7 +20,8 @@ static void none(struct scheduler *s)
 
 int scheduler_open(struct scheduler *s, struct stint_error *err)
 {
-        const char *socket = getenv("STINT_LOCAL_JOB");
+        const char *socket = getenv("STINT_LOCAL_JOB"), *id = getenv("STINT_LOCAL_JOB_ID");
+        const char *restarts = getenv("STINT_LOCAL_RESTARTS");
         int fd, flags;
 
         none(s);
@@ -39,7 +40,8 @@ int scheduler_open(struct scheduler *s, struct stint_error *err)
         }
         s->fd = fd;
         wire_text(s->name, sizeof s->name, "local");
-        wire_text(s->job, sizeof s->job, socket);
+        wire_text(s->job, sizeof s->job, id && *id ? id : socket);
+        s->restarts = restarts ? (uint32_t)strtoul(restarts, NULL, 10) : 0;
         return 0;
 }
 

@@ -38,8 +38,11 @@ struct scheduler {
         int asked;          /* the enum scheduler_question that is on its way; 0: none */
 };
 
-/* Finds the scheduler of this process from its environment (STINT_LOCAL_JOB).  0, also when there is none; -1 when one was
- * named and cannot be reached: *s then is "none", and the caller says so loudly. */
+/*
+ * Finds the scheduler of this process from its environment: STINT_LOCAL_JOB names the local one's socket and
+ * STINT_LOCAL_JOB_ID its job (without it the socket's name stands for the job).  0, also when there is none; -1 when one
+ * was named and cannot be reached: *s then is "none", and the caller says so loudly.
+ */
 int scheduler_open(struct scheduler *s, struct stint_error *err);
 
 /* Sends a question.  -1 with EALREADY while another is on its way, ENOTCONN when there is no scheduler. */

@@ -48,7 +48,7 @@ has_events() # RUN N EVENT [TEXT]: at least so many of them
 landed='"landed": *true'
 failed='"landed": *false'
 
-wait_landed() # RUN [N]: until so many saves landed, over all stints
+wait_landed() # RUN [N]: until so many saves landed, those of earlier stints counted
 {
         wait_for 60 "${2:-1} saves to land in ${1##*/}" has_events "$1" "${2:-1}" save "$landed" ||
                 { diag_file "$1/journal.jsonl"; return 1; }
@@ -100,15 +100,21 @@ reached() # FOLDER [N]: N processes wait at a fault point, whose files are in th
         [ "$(find "$1" -type f ! -name '.*' 2>/dev/null | wc -l)" -ge "${2:-1}" ]
 }
 
-killed_after() # RUN N COMMAND [ARGUMENT...]: the command is started, and killed with all it started when N saves landed
+# killed_after RUN N COMMAND [ARGUMENT...]: the command is started, and killed with all that it started when N saves of its
+# own have landed. It can come to no end before that, for its agent stands still before the next one. With several ranks
+# each has a file, and flow_ranks says how many there are.
+flow_ranks=1
+killed_after()
 {
         local run=$1 n=$2 name
         name=killed-$(basename "$run")
         shift 2
-        start "$name" "$@"
-        wait_landed "$run" "$n"
+        mkdir -p "$TEST_DIR/$name"
+        STINT_FAULT=save.before_create:pause@$((n * flow_ranks + 1)) STINT_FAULT_DIR=$TEST_DIR/$name start "$name" "$@"
+        wait_for 60 "save $((n + 1)) of $name" reached "$TEST_DIR/$name" || { diag_file "$run/journal.jsonl"; return 1; }
         kill_family KILL "$name"
         wait_exit "$name" 30
+        find "$TEST_DIR/$name" -type f -delete
 }
 
 is_gone() # NAME: nothing that `start NAME` brought about is left

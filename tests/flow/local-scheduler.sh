@@ -34,8 +34,8 @@ cat >"$TEST_DIR/job" <<'END'
 hear() { echo "$*" >>"$TEST_DIR/log"; }
 ask() { hear "$1: $("$TEST_DIR/ask" "$1")"; }
 forever() { while :; do sleep 0.05; done; }
-# A step that says when it is told to end, and ends.
-step() { (trap 'hear "step: TERM"; exit 0' TERM; hear "step: began"; forever) & }
+# A step that says when it is told to end, and ends. Steps are known by the name of the agent.
+step() { (printf stint-agent >"/proc/$BASHPID/comm"; trap 'hear "step: TERM"; exit 0' TERM; hear "step: began"; forever) & }
 # One that does not care, with a session of its own and without a parent.
 stubborn() { (setsid bash -c 'trap "" TERM INT HUP; echo $$ >"$TEST_DIR/stubborn"; while :; do sleep 0.05; done' &); }
 until_file() { until [ -s "$1" ]; do sleep 0.02; done; }
@@ -185,6 +185,7 @@ is "$status" 137 "a second signal does not wait"
 
 # ---- the scheduler is killed -----------------------------------------------------------------------------------------
 
+# shellcheck disable=SC2016
 start_job killed 'echo $$ >"$TEST_DIR/batch"; hear ready; forever' --stint-limit 60s
 wait_for_line 20 "$TEST_DIR/log" "^ready"
 batch=$(cat "$TEST_DIR/batch")

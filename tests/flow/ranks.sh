@@ -9,14 +9,18 @@ set -eu
 command -v mpirun >/dev/null || skip_all "mpirun is not here"
 command -v mpi_train >/dev/null || skip_all "mpi_train was not built: no MPI for programs was found"
 
+# The leak checker cannot tell what MPI's unloaded components kept from what we did.
+[ "${TEST_SANITIZERS-no}" = no ] || export ASAN_OPTIONS="$ASAN_OPTIONS:detect_leaks=0"
+
 faults=$TEST_DIR/faults
 mkdir "$faults"
-train=(mpi_train --steps 120 --step-us 4000 --coupled)
+train=(mpi_train --steps 150 --step-us 5000 --coupled)
 
 ranks() # N PROGRAM [ARGUMENT...]: the command that runs it on so many ranks, in the array `mpi`
 {
         local n=$1
         shift
+        flow_ranks=$n
         mpi=(mpirun --oversubscribe -np "$n" "$@")
 }
 
@@ -81,7 +85,7 @@ ok "what was whole before still holds" stint verify "$run" --all
 run "${command[@]}"
 is "$status" 0 "the next stint of two ranks comes to the end"
 like "$(journal "$run" restore checkpoint | tail -n 1)" "${before##*/}" "it began at the checkpoint before"
-is "$(count_events "$run" abandoned_part)" 1 "it set aside what was sealed by one rank only"
+is "$(journal "$run" abandoned_part checkpoint | tail -n 1)" "$(basename "${parts[0]}")" "it set aside what was sealed by one rank only"
 same_hashes "$TEST_DIR/out" two "both ranks end with the numbers of a training nobody touched"
 ok "the run is DONE" test -e "$run/DONE"
 
@@ -98,20 +102,31 @@ wait_exit dies 60
 isnt "$status" 124 "when one rank dies within a save the stint ends"
 isnt "$status" 0 "and not with 0"
 is "$(whole "$run" | wc -l)" 1 "only the checkpoint before looks whole"
+
+# ---- ranks that do not fit -------------------------------------------------------------------------------------------
+
+before=$(whole "$run")
+ranks 4 "${train[@]}"
+run stint run --stint-dir "$run" -- "${mpi[@]}"
+isnt "$status" 0 "a checkpoint of two ranks is not restored by four"
+like "$(cat "$TEST_DIR/err")" "2 ranks" "it is said how many it has"
+is "$(whole "$run")" "$before" "and nothing of it is lost"
+ok "all of it holds" stint verify "$run" --all
+
+# ---- a final save ----------------------------------------------------------------------------------------------------
+
+start ends "${command[@]}"
+wait_for 60 "the ranks to begin" has_events "$run" 1 restore
+kill -TERM "$(pid_of ends)"
+wait_exit ends 60
+is "$status" 75 "two ranks that are told to end save and end"
+like "$(journal "$run" end verdict | tail -n 1)" "^saved step " "with a verdict"
+is "$(one_step_each "$run")" "" "of one step for both"
+last=$(step_of "$(newest "$run")")
 run "${command[@]}"
 is "$status" 0 "the next stint comes to the end"
-same_hashes "$TEST_DIR/out" two "with the numbers of a training nobody touched"
-
-# ---- a time limit ----------------------------------------------------------------------------------------------------
-
-run=$TEST_DIR/limit
-run stint run --stint-dir "$run" --stint-interval off --stint-limit 4s --stint-margin 500ms --stint-preempt-after 2s --stint-grace 2s -- "${mpi[@]}"
-is "$status" 0 "two ranks that are preempted are run again to the end"
-is "$(journal "$run" end why | head -n 1)" "preempted" "the first stint was preempted"
-like "$(journal "$run" end verdict | head -n 1)" "^saved step " "and saved"
-is "$(one_step_each "$run")" "" "all ranks saved the same step"
-like "$(cat "$TEST_DIR/out")" "^rank 1 starts at step [1-9]" "the second rank carried on from there"
-same_hashes "$TEST_DIR/out" two "the numbers are those of a training nobody touched"
+like "$(cat "$TEST_DIR/out")" "^rank 1 starts at step $last\$" "both ranks carried on from there"
+same_hashes "$TEST_DIR/out" two "after one that died, one that was refused and one that was ended the numbers are the same"
 
 # ---- four ranks, one early, one that polls ---------------------------------------------------------------------------
 
@@ -127,25 +142,7 @@ same_hashes "$TEST_DIR/out" four "all four end with the numbers of a training no
 ok "the run is DONE" test -e "$run/DONE"
 is "$(steps_of_ranks "$(newest "$run")")" "63 80" "the last checkpoint has each rank at its own last step"
 
-# ---- ranks that do not fit -------------------------------------------------------------------------------------------
-
-train=(mpi_train --steps 120 --step-us 4000 --coupled)
-ranks 2 "${train[@]}"
-run=$TEST_DIR/fits
-command=(stint run --stint-dir "$run" --stint-interval 60ms -- "${mpi[@]}")
-killed_after "$run" 2 "${command[@]}"
-before=$(whole "$run")
-ranks 4 "${train[@]}"
-run stint run --stint-dir "$run" --stint-adopt -- "${mpi[@]}"
-isnt "$status" 0 "a checkpoint of two ranks is not restored by four"
-like "$(cat "$TEST_DIR/err")" "2 ranks" "it is said how many it has"
-is "$(whole "$run")" "$before" "and nothing of it is lost"
-ok "all of it holds" stint verify "$run" --all
-# The run was adopted by the command with four ranks, so the first command has to adopt it back.
-ranks 2 "${train[@]}"
-run stint run --stint-dir "$run" --stint-adopt -- "${mpi[@]}"
-is "$status" 0 "two ranks carry on from it"
-same_hashes "$TEST_DIR/out" two "to the numbers of a training nobody touched"
+# ---- no way to agree -------------------------------------------------------------------------------------------------
 
 run mpirun --oversubscribe -np 2 mpi_train --no-agree
 isnt "$status" 0 "two ranks without a way to agree are refused"

@@ -7,7 +7,7 @@ set -eu
 . "$(dirname "$0")/../tap.sh"
 . "$(dirname "$0")/flow.sh"
 
-train=(sim_train 150 5)
+train=(sim_train 100 5)
 hash_in() # FILE
 {
         sed -n 's/^steps .* hash //p' "$1"

@@ -4,7 +4,7 @@
 # The same at every fault point from the last seal to the end of a run: commit, best, prune, DONE, lease and journal.
 set -eu
 . "$(dirname "$0")/../tap.sh"
-. "$(dirname "$0")/sweep.sh"
+. "$TEST_SOURCE/tests/sweep/sweep.sh"
 
 sweep : commit.before_manifest commit.after_manifest commit.before_rename commit.after_rename \
         best.before_link prune.before_retire prune.before_remove

@@ -4,7 +4,7 @@
 # SIGKILL of the program, the agent, `stint run` or all of them at every fault point of a save, up to the seal.
 set -eu
 . "$(dirname "$0")/../tap.sh"
-. "$(dirname "$0")/sweep.sh"
+. "$TEST_SOURCE/tests/sweep/sweep.sh"
 
 sweep : snapshot.before_copy snapshot.mid_copy snapshot.after_copy \
         save.before_create save.after_create save.mid_write save.before_sync save.after_sync \

@@ -7,8 +7,9 @@
 # The process that reaches the point waits there ("pause" of lib/common/fault.h), so the kill comes at exactly that
 # place, whoever it hits.
 
-sweep_steps=60
-sweep_train=(train_lm --small --steps "$sweep_steps" --step-ms 5 --eval-every 20 --log-every 0)
+# shellcheck disable=SC2154  # status comes from tap.sh
+sweep_steps=80
+sweep_train=(train_lm --small --steps "$sweep_steps" --step-ms 5 --eval-every 15 --log-every 0)
 
 reference() # the weights that every case must end with
 {
@@ -21,12 +22,19 @@ stint_once() # NAME RUN [FAULT]: one stint of RUN in the background
         local name=$1 run=$2
         mkdir -p "$run.faults"
         STINT_FAULT=${3-} STINT_FAULT_DIR=$run.faults start "$name" \
-                stint run --stint-dir "$run" --stint-interval 60ms --stint-keep 2 -- "${sweep_train[@]}" --out "$run.bin"
+                stint run --stint-dir "$run" --stint-interval 60ms --stint-keep 1 -- "${sweep_train[@]}" --out "$run.bin"
 }
 
 reached() # RUN: the file of the point at which a process waits
 {
         find "$1.faults" -type f ! -name '.*' 2>/dev/null | head -n 1
+}
+
+# Whoever took the place of the one that was killed comes to the same point and need not wait there.
+is_over_released() # NAME RUN
+{
+        find "$2.faults" -type f ! -name '.*' -delete
+        tap_is_over "$(pid_of "$1")"
 }
 
 is_over_or_reached() # NAME RUN
@@ -44,6 +52,11 @@ by_executable() # NAME EXECUTABLE: ids in that family which run this program
         done
 }
 
+none_of() # NAME
+{
+        [ -z "$(family_of "$1")" ]
+}
+
 strike() # NAME VICTIM: SIGKILL to one of them, or to all at once
 {
         local pids
@@ -59,13 +72,9 @@ strike() # NAME VICTIM: SIGKILL to one of them, or to all at once
 
 newest_whole() # RUN: the step of the newest checkpoint that is whole, 0 without one
 {
-        stint ls "$1" --json 2>/dev/null | /usr/bin/python3 -c '
+        stint ls "$1" --json | /usr/bin/python3 -c '
 import json, sys
-try:
-    whole = [c for c in json.load(sys.stdin)["checkpoints"] if c["kind"] == "whole"]
-except ValueError:
-    whole = []
-print(max((c["step"] for c in whole), default=0))'
+print(max((c["step"] for c in json.load(sys.stdin) if c["whole"]), default=0))'
 }
 
 restored_step() # RUN STINT: where that stint began; 0 when it began afresh
@@ -103,9 +112,10 @@ kill_at()
         strike "$name" "$victim" || { echo "nobody to kill"; return; }
         rm -f "$point"
         # Whoever is left must come to an end by itself: a dead agent is replaced, a dead program ends the stint.
-        wait_exit "$name" 60
+        wait_for 60 "the end of $name" is_over_released "$name" "$run" || :
+        wait_exit "$name" 1
         [ "$status" -ne 124 ] || { echo "hangs after the kill"; return; }
-        wait_for 15 "the survivors to end" test -z "$(family_of "$name")" || :
+        wait_for 15 "the survivors to end" none_of "$name" || { echo "survivors do not end"; return; }
         next=$(($(grep -c '"event": *"start"' "$run/journal.jsonl") + 1))
         finish "$name" "$run" || { echo "does not come to DONE"; return; }
         if [ "$victim" != agent ] && grep -q "\"stint\": *$next,.*\"event\": *\"start\"" "$run/journal.jsonl" &&
@@ -117,14 +127,16 @@ kill_at()
         stint verify "$run" --all >"$run.verify" 2>&1 || { echo "verify: $(tail -n 1 "$run.verify")"; return; }
 }
 
-# sweep PREPARE POINT...: every victim at every point. PREPARE RUN makes the run directory ready, or is `:`.
+# sweep PREPARE POINT...: every victim at every point. PREPARE RUN makes the run directory ready, or is `:`. Where not all of
+# them live at that point, sweep_victims names those that do.
+sweep_victims="program agent run tree"
 sweep()
 {
         local prepare=$1 point victim run wrong nth
         shift
         reference
         for point in "$@"; do
-                for victim in program agent run tree; do
+                for victim in $sweep_victims; do
                         run=$TEST_DIR/$point.$victim
                         # In a run that begins here, the second time: then there is a checkpoint that must survive.
                         nth=

@@ -8,6 +8,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -41,7 +42,7 @@ struct fake_agent {
         pthread_cond_t changed;
         pthread_t thread;
         char name[CHANNEL_NAME];
-        int listener, alarm[2], ending;
+        int listener, alarm[2], ending, lost;
         int ranks, connected;
         struct fake_rank at[FAKE_RANKS];
 
@@ -55,12 +56,14 @@ struct fake_agent {
         int hold_results;  /* saves stay in progress */
         int retry;         /* a final save that a rank declined is asked for again, so many times */
         int drop_at_snapshot; /* the agent dies when so many snapshots have come in all, without a word */
+        int save_before_done; /* COMPLETE is answered only after one more save */
         int restore_fails; /* RESTORE is answered with FAILED */
         const char *best_name;
         double best_value;
 
         /* What the test looks at. */
-        int layouts, snapshots, unchanged, declined, asked, completes, byes, restores, restores_done, restore_code, connects;
+        int layouts, snapshots, unchanged, declined, asked, completes, byes, restores, restores_done, restore_code,
+                connects;
         uint32_t asked_reason;
         char declined_text[WIRE_TEXT];
 };
@@ -117,7 +120,8 @@ static void fake_keep_image(struct fake_rank *r)
                 close(r->image_fd);
         r->image_fd = channel_memory("fake-image", r->staging.image_bytes, NULL);
         ck_assert_int_ge(r->image_fd, 0);
-        void *from = fake_map(r->staging_fd, r->staging.image_bytes), *to = fake_map(r->image_fd, r->staging.image_bytes);
+        void *from = fake_map(r->staging_fd, r->staging.image_bytes),
+             *to = fake_map(r->image_fd, r->staging.image_bytes);
         memcpy(to, from, r->staging.image_bytes);
         munmap(from, r->staging.image_bytes);
         munmap(to, r->staging.image_bytes);
@@ -214,7 +218,8 @@ static void fake_on_layout(struct fake_agent *a, struct fake_rank *r, const stru
         uint64_t i;
 
         ck_assert_int_eq(channel_memory_check(fd, table_bytes, NULL), 0);
-        ck_assert_ptr_eq(mmap(NULL, table_bytes, PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED); /* sealed against writing */
+        ck_assert_ptr_eq(mmap(NULL, table_bytes, PROT_WRITE, MAP_SHARED, fd, 0),
+                         MAP_FAILED); /* sealed against writing */
         table = malloc(table_bytes);
         ck_assert_int_eq(pread(fd, table, table_bytes, 0), (ssize_t)table_bytes);
         for (i = 0; i < m->count; i++) {
@@ -296,10 +301,18 @@ static void fake_on_hello(struct fake_agent *a, struct fake_rank *r, const struc
         close(fd);
 }
 
+static void fake_completed(struct fake_rank *r)
+{
+        struct wire_completed m = { 0 };
+
+        WIRE_INIT(&m, WIRE_COMPLETED);
+        m.done = 1;
+        fake_send(r, &m, sizeof m, -1);
+}
+
 static void fake_on_message(struct fake_agent *a, struct fake_rank *r, const void *message, int fd)
 {
         const struct wire_header *header = message;
-        struct wire_completed completed = { 0 };
 
         switch (header->type) {
         case WIRE_HELLO:
@@ -322,20 +335,24 @@ static void fake_on_message(struct fake_agent *a, struct fake_rank *r, const voi
                 r->snapshot = 1;
                 a->snapshots++;
                 a->unchanged += r->last.flags == SNAPSHOT_UNCHANGED;
+                if (a->save_before_done && a->completes)
+                        fake_completed(r);
                 break;
         case WIRE_SNAPSHOT_FAILED:
                 r->failed = 1;
                 a->declined++;
-                wire_text(a->declined_text, sizeof a->declined_text, ((const struct wire_snapshot_failed *)message)->text);
+                wire_text(a->declined_text, sizeof a->declined_text,
+                          ((const struct wire_snapshot_failed *)message)->text);
                 break;
         case WIRE_ASK_SAVE:
                 fake_on_ask(a, r, message);
                 break;
         case WIRE_COMPLETE:
                 a->completes++;
-                WIRE_INIT(&completed, WIRE_COMPLETED);
-                completed.done = 1;
-                fake_send(r, &completed, sizeof completed, -1);
+                if (a->save_before_done)
+                        fake_want_locked(a, 1);
+                else
+                        fake_completed(r);
                 break;
         case WIRE_BYE:
                 a->byes++;
@@ -364,6 +381,7 @@ static void fake_read(struct fake_agent *a, struct fake_rank *r)
                 close(fds[--n_fds]);
         if (a->drop_at_snapshot && a->snapshots == a->drop_at_snapshot) {
                 a->drop_at_snapshot = 0;
+                a->lost = 1;
                 fake_hang_up(r);
                 return;
         }
@@ -485,6 +503,8 @@ FAKE_CALL void fake_revive(struct fake_agent *a)
 FAKE_CALL void fake_want(struct fake_agent *a, int final)
 {
         pthread_mutex_lock(&a->lock);
+        while (a->in_progress && !a->hold_results && !a->lost)
+                pthread_cond_wait(&a->changed, &a->lock);
         fake_want_locked(a, final);
         pthread_mutex_unlock(&a->lock);
 }
@@ -498,7 +518,8 @@ FAKE_CALL void fake_await(struct fake_agent *a, const int *counter, int value)
         until.tv_sec += 20;
         pthread_mutex_lock(&a->lock);
         while (*counter < value)
-                ck_assert_msg(pthread_cond_timedwait(&a->changed, &a->lock, &until) == 0, "the program sent nothing (%d of %d)", *counter, value);
+                ck_assert_msg(pthread_cond_timedwait(&a->changed, &a->lock, &until) == 0,
+                              "the program sent nothing (%d of %d)", *counter, value);
         ck_assert_int_eq(*counter, value);
         pthread_mutex_unlock(&a->lock);
 }

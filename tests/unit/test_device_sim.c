@@ -145,8 +145,8 @@ END_TEST
 
 START_TEST(a_setting_that_cannot_be_read_gives_no_device)
 {
-        static const char *const wrong[] = { "sim:devices=0", "sim:devices=x", "sim:memory=", "sim:speed=3", "sim:delay=-1s",
-                                             "sim:fail_copy=0", "sim:devices" };
+        static const char *const wrong[] = { "sim:devices=0", "sim:devices=x",   "sim:memory=", "sim:speed=3",
+                                             "sim:delay=-1s", "sim:fail_copy=0", "sim:devices" };
         size_t i;
 
         for (i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_layout: which tensors may be attached, what a change of the layout is, and its table on the way to the agent and back. */
+/* test_layout: which tensors may be attached, what a change of the layout is, and its table on the way to the agent
+ * and back. */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
@@ -75,23 +76,35 @@ START_TEST(tensors_that_cannot_be_are_refused_with_their_name)
         ck_assert_int_eq(err.code, EINVAL);
         ck_assert_ptr_nonnull(strstr(err.text, "'x'"));
         ck_assert_int_eq(attach_tensor((struct stint_tensor){ .data = values, .dtype = STINT_F32, .ndim = 9 }), -1);
-        ck_assert_int_eq(attach_tensor((struct stint_tensor){ .data = values, .dtype = STINT_F32, .ndim = 1, .shape = { -1 } }), -1);
+        ck_assert_int_eq(
+                attach_tensor((struct stint_tensor){ .data = values, .dtype = STINT_F32, .ndim = 1, .shape = { -1 } }),
+                -1);
         ck_assert_int_eq(attach_tensor((struct stint_tensor){ .data = values, .dtype = STINT_F32, .role = 77 }), -1);
         ck_assert_int_eq(attach_tensor((struct stint_tensor){ .dtype = STINT_F32 }), -1);
-        ck_assert_int_eq(attach_tensor((struct stint_tensor){ .data = values, .dtype = STINT_F32, .device = STINT_DEVICE_CUDA }), -1);
+        ck_assert_int_eq(
+                attach_tensor((struct stint_tensor){ .data = values, .dtype = STINT_F32, .device = STINT_DEVICE_CUDA }),
+                -1);
         ck_assert_int_eq(err.code, ENODEV);
-        ck_assert_int_eq(attach_tensor((struct stint_tensor){ .data = values, .dtype = STINT_F32, .device = STINT_DEVICE_SIM }), -1);
+        ck_assert_int_eq(
+                attach_tensor((struct stint_tensor){ .data = values, .dtype = STINT_F32, .device = STINT_DEVICE_SIM }),
+                -1);
         ck_assert_int_eq(err.code, EINVAL);
         ck_assert_int_eq(attach_tensor((struct stint_tensor){
                 .data = values, .dtype = STINT_F64, .ndim = 2, .shape = { INT64_C(1) << 40, INT64_C(1) << 40 } }), -1);
-        ck_assert_int_eq(attach_tensor((struct stint_tensor){
-                .data = values, .dtype = STINT_F32, .ndim = 1, .shape = { 8 }, .global_shape = { 10 }, .global_offset = { 3 } }), -1);
+        ck_assert_int_eq(attach_tensor((struct stint_tensor){ .data = values,
+                                                              .dtype = STINT_F32,
+                                                              .ndim = 1,
+                                                              .shape = { 8 },
+                                                              .global_shape = { 10 },
+                                                              .global_offset = { 3 } }),
+                         -1);
         ck_assert_int_eq(layout_attach(&layout, "a//b", STINT_SCALAR(values, STINT_F32), &err), -1);
         ck_assert_int_eq(layout_attach(&layout, NULL, STINT_SCALAR(values, STINT_F32), &err), -1);
         ck_assert_int_eq(layout_attach(&layout, "x", NULL, &err), -1);
         ck_assert_uint_eq(layout.count, 0);
         ck_assert_int_eq(layout.dirty, 0);
-        ck_assert_int_eq(attach_tensor((struct stint_tensor){ .dtype = STINT_F32, .ndim = 1 }), 0); /* no elements: no data */
+        ck_assert_int_eq(attach_tensor((struct stint_tensor){ .dtype = STINT_F32, .ndim = 1 }),
+                         0); /* no elements: no data */
 }
 END_TEST
 
@@ -129,8 +142,15 @@ START_TEST(the_table_says_what_was_attached_and_nobody_can_change_it)
         ck_assert_int_eq(layout_table(&layout, &record_bytes, &err), -1);
         ck_assert_int_eq(err.code, ENODATA);
         attach("optimizer/m");
-        ck_assert_int_eq(layout_attach(&layout, "somewhere/else", &(struct stint_tensor){ .data = values, .dtype = STINT_U8, .ndim = 2,
-                .shape = { 2, 3 }, .global_shape = { 4, 3 }, .global_offset = { 2, 0 } }, &err), 0);
+        ck_assert_int_eq(layout_attach(&layout, "somewhere/else",
+                                       &(struct stint_tensor){ .data = values,
+                                                               .dtype = STINT_U8,
+                                                               .ndim = 2,
+                                                               .shape = { 2, 3 },
+                                                               .global_shape = { 4, 3 },
+                                                               .global_offset = { 2, 0 } },
+                                       &err),
+                         0);
         fd = layout_table(&layout, &record_bytes, &err);
         ck_assert_int_ge(fd, 0);
         ck_assert_ptr_eq(mmap(NULL, record_bytes, PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);

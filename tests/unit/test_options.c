@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_options: how the command line of `stint run` is read, what is refused, and which name is meant by a mistyped one. */
+/* test_options: how the command line of `stint run` is read, what is refused, and which name is meant by a mistyped
+ * one. */
 #include <check.h>
 #include <errno.h>
 #include <limits.h>
@@ -22,7 +23,7 @@ struct line {
 
 static struct line line_of(const char *const *words)
 {
-        struct line l = { .argv = { strdup("run") }, .argc = 1 };
+        struct line l = {.argv = {strdup("run")}, .argc = 1};
 
         while (*words)
                 l.argv[l.argc++] = strdup(*words++);
@@ -40,7 +41,7 @@ static const struct run_options *parsed_of(const char *const *words)
 {
         static struct run_options o;
         static struct line l;
-        struct stint_error err = { 0 };
+        struct stint_error err = {0};
 
         line_free(&l);
         l = line_of(words);
@@ -51,7 +52,7 @@ static const struct run_options *parsed_of(const char *const *words)
 static void refused_with(const char *const *words, const char *part)
 {
         struct line l = line_of(words);
-        struct stint_error err = { 0 };
+        struct stint_error err = {0};
         struct run_options o;
 
         ck_assert_msg(run_options_parse(&o, l.argc, l.argv, &err) == -1, "'%s' was taken", words[0]);
@@ -59,8 +60,8 @@ static void refused_with(const char *const *words, const char *part)
         line_free(&l);
 }
 
-#define PARSED(...) parsed_of((const char *const[]){ __VA_ARGS__, NULL })
-#define REFUSED(part, ...) refused_with((const char *const[]){ __VA_ARGS__, NULL }, part)
+#define PARSED(...) parsed_of((const char *const[]){__VA_ARGS__, NULL})
+#define REFUSED(part, ...) refused_with((const char *const[]){__VA_ARGS__, NULL}, part)
 
 START_TEST(without_options_everything_has_its_default)
 {
@@ -237,16 +238,17 @@ struct small {
 };
 
 static const struct flag small[] = {
-        { "--json", NULL, offsetof(struct small, json), flag_switch, "h", NULL },
-        { "--text", "T", offsetof(struct small, text), flag_text, "h", NULL },
-        { NULL, NULL, 0, NULL, NULL, NULL },
+        {"--json", NULL, offsetof(struct small, json), flag_switch, "h", NULL},
+        {"--text", "T", offsetof(struct small, text), flag_text, "h", NULL},
+        {NULL, NULL, 0, NULL, NULL, NULL},
 };
 
 START_TEST(words_of_a_verb_may_stand_between_its_options)
 {
-        char a[] = "a", json[] = "--json", b[] = "b", text[] = "--text", value[] = "--x", dashes[] = "--", c[] = "--json", dash[] = "-";
-        char *argv[] = { a, json, b, text, value, dash, dashes, c, NULL }, **words;
-        struct small s = { 0 };
+        char a[] = "a", json[] = "--json", b[] = "b", text[] = "--text", value[] = "--x", dashes[] = "--",
+             c[] = "--json", dash[] = "-";
+        char *argv[] = {a, json, b, text, value, dash, dashes, c, NULL}, **words;
+        struct small s = {0};
         struct stint_error err;
 
         ck_assert_int_eq(flags_read(small, &s, argv, FLAGS_ANYWHERE, &words, &err), 0);
@@ -263,8 +265,8 @@ END_TEST
 START_TEST(help_is_left_to_the_caller)
 {
         char help[] = "--help", json[] = "--json";
-        char *argv[] = { json, help, NULL }, **words;
-        struct small s = { 0 };
+        char *argv[] = {json, help, NULL}, **words;
+        struct small s = {0};
         struct stint_error err;
 
         ck_assert_int_eq(flags_read(small, &s, argv, FLAGS_ANYWHERE, &words, &err), 1);

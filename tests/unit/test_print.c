@@ -36,12 +36,12 @@ static void sink_is(struct sink *s, const char *expected)
 
 START_TEST(columns_are_as_wide_as_their_widest_cell)
 {
-        static const char *const titles[] = { "NAME", ">STEP", "WHY", NULL };
+        static const char *const titles[] = {"NAME", ">STEP", "WHY", NULL};
         struct print_table *t = print_table_new(titles);
         struct sink *s = sink_open();
 
-        print_row(t, (const char *[]){ "a-long-name", "7", "short" });
-        print_row(t, (const char *[]){ "b", "1200", "a longer reason" });
+        print_row(t, (const char *[]){"a-long-name", "7", "short"});
+        print_row(t, (const char *[]){"b", "1200", "a longer reason"});
         ck_assert_int_eq(print_table_end(t, s->out), 0);
         sink_is(s, "NAME         STEP  WHY\n"
                    "a-long-name     7  short\n"
@@ -51,11 +51,11 @@ END_TEST
 
 START_TEST(a_cell_that_is_not_known_is_a_dash)
 {
-        static const char *const titles[] = { "A", ">B", NULL };
+        static const char *const titles[] = {"A", ">B", NULL};
         struct print_table *t = print_table_new(titles);
         struct sink *s = sink_open();
 
-        print_row(t, (const char *[]){ NULL, NULL });
+        print_row(t, (const char *[]){NULL, NULL});
         ck_assert_int_eq(print_table_end(t, s->out), 0);
         sink_is(s, "A  B\n-  -\n");
 }
@@ -63,7 +63,7 @@ END_TEST
 
 START_TEST(a_table_without_rows_is_nothing)
 {
-        static const char *const titles[] = { "A", NULL };
+        static const char *const titles[] = {"A", NULL};
         struct sink *s = sink_open();
 
         ck_assert_int_eq(print_table_end(print_table_new(titles), s->out), 0);
@@ -73,14 +73,14 @@ END_TEST
 
 START_TEST(many_rows_fit)
 {
-        static const char *const titles[] = { ">N", NULL };
+        static const char *const titles[] = {">N", NULL};
         struct print_table *t = print_table_new(titles);
         struct sink *s = sink_open();
         char number[16];
 
         for (int i = 0; i < 1000; i++) {
                 snprintf(number, sizeof number, "%d", i);
-                print_row(t, (const char *[]){ number });
+                print_row(t, (const char *[]){number});
         }
         ck_assert_int_eq(print_table_end(t, s->out), 0);
         fclose(s->out);
@@ -93,11 +93,11 @@ END_TEST
 
 START_TEST(names_of_others_cannot_steer_the_terminal)
 {
-        static const char *const titles[] = { "NAME", "X", NULL };
+        static const char *const titles[] = {"NAME", "X", NULL};
         struct print_table *t = print_table_new(titles);
         struct sink *s = sink_open();
 
-        print_row(t, (const char *[]){ "a\033[2Jb\n", "y" });
+        print_row(t, (const char *[]){"a\033[2Jb\n", "y"});
         ck_assert_int_eq(print_table_end(t, s->out), 0);
         sink_is(s, "NAME           X\na\\x1b[2Jb\\x0a  y\n");
 }
@@ -105,12 +105,12 @@ END_TEST
 
 START_TEST(letters_of_two_bytes_take_one_place)
 {
-        static const char *const titles[] = { "NAME", "X", NULL };
+        static const char *const titles[] = {"NAME", "X", NULL};
         struct print_table *t = print_table_new(titles);
         struct sink *s = sink_open();
 
-        print_row(t, (const char *[]){ "läufer", "y" });
-        print_row(t, (const char *[]){ "runner", "z" });
+        print_row(t, (const char *[]){"läufer", "y"});
+        print_row(t, (const char *[]){"runner", "z"});
         ck_assert_int_eq(print_table_end(t, s->out), 0);
         sink_is(s, "NAME    X\nläufer  y\nrunner  z\n");
 }
@@ -118,7 +118,7 @@ END_TEST
 
 START_TEST(without_memory_for_a_table_nothing_is_shown)
 {
-        print_row(NULL, (const char *[]){ "a" });
+        print_row(NULL, (const char *[]){"a"});
         ck_assert_int_eq(print_table_end(NULL, stdout), -1);
 }
 END_TEST
@@ -126,7 +126,7 @@ END_TEST
 START_TEST(json_ends_with_a_newline_and_one_that_could_not_be_made_is_an_error)
 {
         struct sink *s = sink_open();
-        struct stint_error err = { 0 };
+        struct stint_error err = {0};
 
         ck_assert_int_eq(print_json(json_pack("{s:i}", "a", 1), s->out, &err), 0);
         sink_is(s, "{\n  \"a\": 1\n}\n");
@@ -138,7 +138,7 @@ END_TEST
 START_TEST(json_that_cannot_be_written_is_an_error)
 {
         FILE *full = fopen("/dev/full", "w");
-        struct stint_error err = { 0 };
+        struct stint_error err = {0};
 
         ck_assert_ptr_nonnull(full);
         ck_assert_int_eq(print_json(json_pack("{s:i}", "a", 1), full, &err), -1);

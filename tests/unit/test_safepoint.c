@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_safepoint: one training process and its agent, from stint_open to stint_close, with the agent played by a thread. */
+/* test_safepoint: one training process and its agent, from stint_open to stint_close, with the agent played by a
+ * thread. */
 #include <check.h>
 #include <fcntl.h>
 #include <math.h>
@@ -430,6 +431,53 @@ START_TEST(completing_saves_the_last_state_unless_it_has_landed)
 }
 END_TEST
 
+START_TEST(a_save_asked_for_while_the_run_is_being_marked_done_is_answered)
+{
+        struct stint *s = begin();
+
+        ck_assert_int_eq(step(s, 1), STINT_CONTINUE);
+        agent.save_before_done = 1;
+        ck_assert_int_eq(stint_complete(s), 0);
+        fake_await(&agent, &agent.unchanged, 1);
+        stint_close(s);
+}
+END_TEST
+
+START_TEST(memory_of_a_device_is_saved_and_restored_by_copies)
+{
+        static int32_t host[256], back[256];
+        struct stint_tensor t = { .dtype = STINT_I32, .ndim = 1, .shape = { 256 } };
+        struct stint *s = open_one();
+        int i;
+
+        setenv("STINT_DEVICE", "sim:devices=2,memory=64K,fail_copy=1", 1);
+        device_sim_reset();
+        t.data = stint_sim_alloc(1, sizeof host);
+        for (i = 0; i < 256; i++)
+                host[i] = i * i;
+        ck_assert_int_eq(stint_sim_write(t.data, host, sizeof host), 0);
+        ck_assert_int_eq(stint_attach(s, "model/w", &t), 0);
+        ck_assert_int_eq(stint_restore(s, NULL), STINT_FRESH);
+        fake_want(&agent, 1);
+        ck_assert_int_eq(stint_step(s, 1), -1); /* the first copy fails */
+        ck_assert_ptr_nonnull(strstr(stint_why(s), "model/w"));
+        fake_want(&agent, 1);
+        ck_assert_int_eq(stint_step(s, 2), STINT_STOP);
+        stint_close(s);
+
+        memset(back, 0xff, sizeof back);
+        ck_assert_int_eq(stint_sim_write(t.data, back, sizeof back), 0);
+        s = open_one();
+        ck_assert_int_eq(stint_attach(s, "model/w", &t), 0);
+        ck_assert_int_eq(stint_restore(s, NULL), STINT_RESTORED);
+        ck_assert_int_eq(stint_sim_read(back, t.data, sizeof back), 0);
+        ck_assert_mem_eq(back, host, sizeof host);
+        stint_close(s);
+        unsetenv("STINT_DEVICE");
+        device_sim_reset();
+}
+END_TEST
+
 START_TEST(training_is_not_complete_when_its_last_state_did_not_land)
 {
         struct stint *s = begin();
@@ -683,7 +731,8 @@ START_TEST(a_forked_child_has_no_part_in_it)
         fake_want(&agent, 0);
         pid = fork();
         if (pid == 0) {
-                int wrong = stint_poll(s) + (stint_step(s, 2) != STINT_CONTINUE) + (stint_save(s, 3) != -1) + session_usable(&s->session);
+                int wrong = stint_poll(s) + (stint_step(s, 2) != STINT_CONTINUE) + (stint_save(s, 3) != -1) +
+                            session_usable(&s->session);
 
                 stint_close(s);
                 _exit(wrong);
@@ -720,6 +769,8 @@ int main(void)
         tcase_add_test(all, a_better_metric_saves_and_a_worse_one_does_not);
         tcase_add_test(all, the_best_of_earlier_stints_is_the_one_to_beat);
         tcase_add_test(all, completing_saves_the_last_state_unless_it_has_landed);
+        tcase_add_test(all, a_save_asked_for_while_the_run_is_being_marked_done_is_answered);
+        tcase_add_test(all, memory_of_a_device_is_saved_and_restored_by_copies);
         tcase_add_test(all, training_is_not_complete_when_its_last_state_did_not_land);
         tcase_add_test(all, a_restored_state_may_be_complete_as_it_is);
         tcase_add_test(all, training_goes_on_while_the_agent_is_gone_and_saves_when_it_is_back);

@@ -133,6 +133,18 @@ START_TEST(a_question_goes_out_and_its_answer_comes_back)
 }
 END_TEST
 
+START_TEST(a_job_has_the_id_that_the_environment_gives_it)
+{
+        struct both b;
+
+        setenv("STINT_LOCAL_JOB_ID", "17", 1);
+        both_open(&b);
+        ck_assert_str_eq(b.s.job, "17");
+        both_close(&b);
+        unsetenv("STINT_LOCAL_JOB_ID");
+}
+END_TEST
+
 START_TEST(two_questions_are_never_on_their_way)
 {
         struct wire_scheduler_answer w = an_answer(SCHEDULER_REQUEUE);
@@ -274,6 +286,7 @@ int main(void)
         tcase_add_test(all, without_a_name_in_the_environment_there_is_none);
         tcase_add_test(all, a_named_one_that_cannot_be_reached_is_an_error_and_none);
         tcase_add_test(all, a_question_goes_out_and_its_answer_comes_back);
+        tcase_add_test(all, a_job_has_the_id_that_the_environment_gives_it);
         tcase_add_test(all, two_questions_are_never_on_their_way);
         tcase_add_test(all, a_limit_that_there_is_not_stays_one);
         tcase_add_test(all, what_is_no_answer_to_the_question_is_refused);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_store: the template is the file that HDF5 itself would have written, with every offset where the table says. */
 #include <check.h>
-#include <errno.h>
 #include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,6 +93,29 @@ START_TEST(every_tensor_is_a_contiguous_dataset_at_the_offset_of_the_table)
                 H5Dclose(set);
         }
         H5Fclose(file);
+        free(image);
+        free(table.bytes);
+}
+END_TEST
+
+/* For tests/flow/h5py.sh: the example's file, read by somebody else's library. */
+START_TEST(the_file_is_kept_where_the_environment_says)
+{
+        const char *path = getenv("STORE_KEEP");
+        struct example_table table = example_all();
+        struct store_template t;
+        unsigned char *image;
+        FILE *f;
+
+        must_build(&t, &table);
+        ck_assert_uint_gt(t.image_bytes, 0);
+        image = finish(&t, &table);
+        if (path) {
+                f = fopen(path, "w");
+                ck_assert_ptr_nonnull(f);
+                ck_assert_uint_eq(fwrite(image, 1, t.image_bytes, f), t.image_bytes);
+                ck_assert_int_eq(fclose(f), 0);
+        }
         free(image);
         free(table.bytes);
 }
@@ -324,6 +346,7 @@ int main(void)
         int failed;
 
         tcase_add_test(all, every_tensor_is_a_contiguous_dataset_at_the_offset_of_the_table);
+        tcase_add_test(all, the_file_is_kept_where_the_environment_says);
         tcase_add_test(all, hdf5_reads_the_bytes_that_were_put_at_the_offsets);
         tcase_add_test(all, the_table_in_the_file_is_the_table_byte_for_byte);
         tcase_add_test(all, numbers_keep_their_meaning_in_every_dtype);

@@ -82,7 +82,7 @@ START_TEST(an_empty_message_of_each_type_holds_at_its_size_and_no_other)
                 if (wire_size(type) == 0)
                         continue;
                 empty_message(bytes, type);
-                for (n = 0; n <= WIRE_MOST; n++)
+                for (n = 0; n <= WIRE_MOST; n += n < wire_size(type) + 16 ? 1 : 97)
                         ck_assert_int_eq(check_code(bytes, n), n == wire_size(type) ? 0 : EBADMSG);
                 ((struct wire_header *)(void *)bytes)->size += 8;
                 ck_assert_int_eq(check_code(bytes, wire_size(type) + 8), EBADMSG);
@@ -95,7 +95,7 @@ START_TEST(types_that_there_are_not_are_refused)
         struct wire_header header = { sizeof header, WIRE_VERSION, 0 };
         unsigned type;
 
-        for (type = 0; type < 65536; type++) {
+        for (type = 0; type < 65536; type += type < TYPES ? 1 : 251) {
                 header.type = (uint16_t)type;
                 if (wire_size(type) == 0)
                         ck_assert_int_eq(check_code(&header, sizeof header), EBADMSG);
