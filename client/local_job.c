@@ -366,13 +366,8 @@ static enum scheduler_state job_state(const struct job *j)
 
 static void answer_requeue(struct job *j, struct wire_scheduler_answer *answer)
 {
-        if (j->why == END_CANCELLED) {
-                answer->failed = ECANCELED;
-                wire_text(answer->text, sizeof answer->text, "the job was cancelled");
-        } else if (j->why != END_REQUEUED && !may_requeue(j)) {
-                answer->failed = EPERM;
-                snprintf(answer->text, sizeof answer->text, "all %d requeues of --stint-requeues are used",
-                         j->o->requeues);
+        if (j->why != END_REQUEUED && !may_requeue(j)) {
+                answer->failed = j->why == END_CANCELLED ? ECANCELED : EPERM;
         } else if (j->why != END_REQUEUED) {
                 log_notice("local: a requeue was asked for and granted");
                 j->why = END_REQUEUED;
@@ -386,6 +381,14 @@ static void requeue_begin(struct job *j)
                 job_end(j, END_REQUEUED);
 }
 
+static void say_no_requeue(const struct job *j, struct wire_scheduler_answer *answer)
+{
+        if (j->why == END_CANCELLED)
+                wire_text(answer->text, sizeof answer->text, "the job was cancelled");
+        else
+                snprintf(answer->text, sizeof answer->text, "all %d requeues of --stint-requeues are used", j->o->requeues);
+}
+
 static void job_answer(struct job *j, const struct wire_scheduler_ask *ask, struct wire_scheduler_answer *answer)
 {
         WIRE_INIT(answer, WIRE_SCHEDULER_ANSWER);
@@ -397,6 +400,8 @@ static void job_answer(struct job *j, const struct wire_scheduler_ask *ask, stru
         answer->state = job_state(j);
         answer->cause = j->cause;
         answer->can_requeue = (uint32_t)may_requeue(j);
+        if (!answer->can_requeue)
+                say_no_requeue(j, answer);
         answer->restarts = (uint32_t)j->restarts;
         answer->left_ns = j->end_ns == CLOCK_NEVER ? CLOCK_NEVER : j->end_ns - clock_now();
         if (answer->left_ns < 0)

@@ -157,7 +157,7 @@ static int local_preempt_after(void *options, const char *text, struct stint_err
 #define OPTIONS_WHOLE 0
 
 static const struct flag table[] = {
-        {"--stint-dir", "DIR", FIELD(dir), read_dir, "run directory (default: NAME.stint here)", "The run"},
+        {"--stint-dir", "DIR", FIELD(dir), read_dir, "run directory (default: NAME.stint here, unless $STINT_DIR names one)", "The run"},
         {"--stint-name", "NAME", FIELD(name), read_name, "name of the run (default: run)", NULL},
         {"--stint-keep", "N", FIELD(keep), flag_positive, "checkpoints kept, the best one not counted (default: 3)",
          NULL},
@@ -172,7 +172,7 @@ static const struct flag table[] = {
         {"--stint-take-over", NULL, FIELD(take_over), flag_switch,
          "take the run although another host holds it; only when that one is known to be gone", NULL},
         {"--stint-adopt", NULL, FIELD(adopt), flag_switch,
-         "continue the run with a command that differs from its first", NULL},
+         "this run is this command's own, although it is complete and was another command's", NULL},
         {"--stint-exit0", "done", FIELD(exit0_done), read_exit0,
          "exit 0 completes the run, for programs that never call stint_complete", NULL},
         {"--stint-quiet", NULL, FIELD(quiet), flag_switch, "only warnings and errors on stderr", NULL},
@@ -204,7 +204,6 @@ static void help(void)
 static void defaults(struct run_options *o)
 {
         *o = (struct run_options){
-                .name = "run",
                 .keep = 3,
                 .mtbf_ns = 24 * 3600 * CLOCK_SECOND,
                 .margin_ns = CLOCK_SECOND,
@@ -219,6 +218,7 @@ static void defaults(struct run_options *o)
 static int check(struct run_options *o, struct stint_error *err)
 {
         char name[sizeof o->name + sizeof ".stint"];
+        const char *named = getenv("STINT_DIR");
 
         if (o->attend_fd >= 0 && (*o->command || o->local))
                 return error_set(err, EINVAL, "--attend goes with neither a program nor a local scheduler");
@@ -227,8 +227,17 @@ static int check(struct run_options *o, struct stint_error *err)
         if (o->requeues == 0 && o->preempt_count > 1)
                 return error_set(err, EINVAL, "--stint-requeues=0 leaves one stint, but --stint-preempt-after names %d",
                                  o->preempt_count);
-        if (*o->dir)
+        if (*o->dir) {
+                if (!*o->name)
+                        snprintf(o->name, sizeof o->name, "run");
                 return 0;
+        }
+        if (!*o->name && named && *named && strcmp(named, "off") != 0) {
+                snprintf(o->name, sizeof o->name, "run");
+                return read_dir(o->dir, named, err);
+        }
+        if (!*o->name)
+                snprintf(o->name, sizeof o->name, "run");
         snprintf(name, sizeof name, "%s.stint", o->name);
         return read_dir(o->dir, name, err);
 }

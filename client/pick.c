@@ -55,6 +55,9 @@ int pick_run(char *out, const char *named, struct stint_error *err)
 
         if (named)
                 return named_run(out, named, err);
+        named = getenv("STINT_DIR"); /* within a stint: its own */
+        if (named && *named && is_run(named))
+                return take(out, named, err);
         if (pick_runs(&list, nothing, err))
                 return -1;
         if (list.n == 1)

@@ -256,7 +256,11 @@ static void on_complete(struct run *r, const struct wire_agent_complete *m)
                 r->ranks.rank[m->rank].step = m->step;
         if (m->step > r->complete_step)
                 r->complete_step = m->step;
-        if (!ranks_complete(&r->ranks) || r->completing || r->ending.complete)
+        if (r->ending.complete) { /* it asked before, and its agent died before it heard */
+                tell_completed(r, 1, 0, "");
+                return;
+        }
+        if (!ranks_complete(&r->ranks) || r->completing)
                 return;
         job = calloc(1, sizeof *job);
         if (job != NULL)

@@ -317,6 +317,8 @@ static void judge_earlier_stints(struct run *r)
 
         if (lines == NULL || verdict_on_earlier(&r->journal, r->o->dir, lines, &err) != 0)
                 log_warning("stint %u: the journal says nothing of earlier stints: %s", r->stint, err.text);
+        json_decref(lines);
+        lines = journal_read(r->o->dir, NULL, NULL); /* with what was just added */
         if (lines != NULL)
                 past_read(&r->past, lines);
         json_decref(lines);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "catalog.h"
 #include "duration.h"
 #include "log.h"
 #include "run.h"
@@ -179,9 +180,33 @@ static int64_t progress_of(const char *run_dir, int64_t stint)
         return step;
 }
 
+/* A stint that was killed between the rename and its line in the journal has landed a checkpoint that nobody has told of. */
+static int64_t untold_landing(struct journal *j, const char *run_dir, uint32_t stint, int64_t landed)
+{
+        const struct catalog_entry *newest = NULL;
+        struct catalog all;
+        size_t i;
+
+        if (catalog_read(&all, run_dir, NULL) != 0)
+                return landed;
+        for (i = 0; i < all.whole; i++)
+                if (all.entries[i].manifest.stint == stint && all.entries[i].step > landed &&
+                    (newest == NULL || all.entries[i].step > newest->step))
+                        newest = &all.entries[i];
+        if (newest != NULL) {
+                landed = newest->step;
+                journal_add(j, "finished_part",
+                            json_pack("{s:s, s:I, s:I, s:I}", "checkpoint", newest->name, "step", (json_int_t)landed, "of_stint",
+                                      (json_int_t)stint, "bytes", (json_int_t)manifest_bytes(&newest->manifest)),
+                            NULL);
+        }
+        catalog_fini(&all);
+        return landed;
+}
+
 static int end_killed(struct journal *j, const char *run_dir, const json_t *lines, uint32_t stint, struct stint_error *err)
 {
-        int64_t landed = landed_by(lines, stint), last = progress_of(run_dir, stint);
+        int64_t landed = untold_landing(j, run_dir, stint, landed_by(lines, stint)), last = progress_of(run_dir, stint);
         uint32_t by = j->stint;
         char verdict[200];
         int rc;

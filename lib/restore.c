@@ -247,7 +247,7 @@ static void settle(struct stint *s, struct image *image)
                     told->checkpoint, told->count, size_format(bytes, sizeof bytes, (int64_t)told->image_bytes),
                     duration_format(took, sizeof took, image->copy_ns), *told->text ? "; " : "", told->text);
         if (s->layout.carried)
-                session_log(&s->session, STINT_LOG_NOTICE,
+                session_log(&s->session, STINT_LOG_DEBUG,
                             "tensors of the checkpoint that are not attached yet, and are carried along: %" PRIu64,
                             s->layout.carried);
         restore_release(s);

@@ -618,6 +618,11 @@ int safepoint_finish(struct stint *s, int complete)
         int left = 0;
 
         s->finished = 1;
+        if (s->layout.carried)
+                session_log(&s->session, STINT_LOG_NOTICE,
+                            "tensors of the restored checkpoint that the program never attached, and that its checkpoints carry along: "
+                            "%" PRIu64,
+                            s->layout.carried);
         hear_agent(s, clock_now());
         if (s->agreement.ranks > 1)
                 left = outlast_others(s, complete);
