@@ -16,8 +16,8 @@
 #include "clock.h"
 #include "durable.h"
 #include "duration.h"
-#include "store.h"
 #include "table.h"
+#include "template.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14; older kernels answer EINVAL */
@@ -180,21 +180,21 @@ static struct staging *memory_for(struct staging_job *job, uint64_t image_bytes,
 }
 
 /* The image of this template with its table filled in. */
-static struct staging *make(struct staging_job *job, const struct store_template *t, void *table, struct stint_error *err)
+static struct staging *make(struct staging_job *job, const struct template *t, void *table, struct stint_error *err)
 {
         struct staging *s = memory_for(job, t->image_bytes, err);
 
         if (!s)
                 return NULL;
-        if (store_copy(t, s->image, err) < 0) {
+        if (template_copy(t, s->image, err) < 0) {
                 staging_drop(s);
                 return NULL;
         }
-        memcpy(s->image + t->table_offset, table, job->count * job->record_bytes);
+        memcpy(s->image + t->at.table_offset, table, job->count * job->record_bytes);
         s->state_bytes = state_bytes(table, job->count, job->record_bytes);
-        s->table_offset = t->table_offset;
-        s->hashes_offset = t->hashes_offset;
-        s->meta_offset = t->meta_offset;
+        s->table_offset = t->at.table_offset;
+        s->hashes_offset = t->at.hashes_offset;
+        s->meta_offset = t->at.meta_offset;
         s->count = job->count;
         s->record_bytes = job->record_bytes;
         return s;
@@ -204,15 +204,15 @@ void staging_job_run(struct work *work)
 {
         struct staging_job *job = (struct staging_job *)work;
         const int64_t begin_ns = clock_now();
-        struct store_template t;
+        struct template t;
         void *table = read_table(job, &job->err);
 
         if (table && same_layout(job, table)) {
                 job->made = job->old;
                 job->old = NULL;
-        } else if (table && store_build(&t, table, job->count, job->record_bytes, &job->err) == 0) {
+        } else if (table && template_build(&t, table, job->count, job->record_bytes, &job->err) == 0) {
                 job->made = make(job, &t, table, &job->err);
-                store_close(&t);
+                template_close(&t);
         }
         free(table);
         job->took_ns = clock_now() - begin_ns;

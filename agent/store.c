@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * store: builds the HDF5 template of a checkpoint file; the one room that knows HDF5.  Called by staging, on a thread.
+ * store: builds the HDF5 file of a checkpoint without its data; the one room that knows HDF5.  template.c calls in, on a
+ * thread.
  *
  * The file is written in two passes.  In the first, with everything aligned to 64 bytes, come the datasets of /stint, so
  * that records and hashes can be used in place.  In the second come the tensors, those of a page and more aligned to
@@ -11,15 +12,12 @@
 #include "store.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <hdf5.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-#include "durable.h"
 #include "names.h"
 #include "table.h"
 
@@ -452,7 +450,7 @@ static int make_tensors(struct builder *b, void *table, uint64_t count, uint32_t
 }
 
 /* /stint: the table, the hashes, and the text about the checkpoint. */
-static int make_own(struct builder *b, struct store_template *t, uint64_t count, uint32_t record_bytes,
+static int make_own(struct builder *b, struct store_places *at, uint64_t count, uint32_t record_bytes,
                     struct stint_error *err)
 {
         hid_t group = H5Gcreate2(b->file, "stint", b->link_plist, b->group_plist, H5P_DEFAULT);
@@ -461,9 +459,9 @@ static int make_own(struct builder *b, struct store_template *t, uint64_t count,
         int rc = 0;
 
         if (group < 0 || record < 0 || text < 0 ||
-            make_dataset(b, group, "table", record, 1, &n, count * record_bytes, &t->table_offset) < 0 ||
-            make_dataset(b, group, "hashes", H5T_STD_U64LE, 1, &n, count * 8, &t->hashes_offset) < 0 ||
-            make_dataset(b, group, "meta", text, 0, NULL, STORE_META_BYTES, &t->meta_offset) < 0)
+            make_dataset(b, group, "table", record, 1, &n, count * record_bytes, &at->table_offset) < 0 ||
+            make_dataset(b, group, "hashes", H5T_STD_U64LE, 1, &n, count * 8, &at->hashes_offset) < 0 ||
+            make_dataset(b, group, "meta", text, 0, NULL, STORE_META_BYTES, &at->meta_offset) < 0)
                 rc = refuse(err, "the datasets of /stint");
         if (record >= 0)
                 H5Tclose(record);
@@ -474,54 +472,20 @@ static int make_own(struct builder *b, struct store_template *t, uint64_t count,
         return rc;
 }
 
-static int build(struct builder *b, struct store_template *t, const char *path, void *table, uint64_t count,
+static int build(struct builder *b, struct store_places *at, const char *path, void *table, uint64_t count,
                  uint32_t record_bytes, struct stint_error *err)
 {
-        if (file_create(b, path, err) < 0 || make_own(b, t, count, record_bytes, err) < 0)
+        if (file_create(b, path, err) < 0 || make_own(b, at, count, record_bytes, err) < 0)
                 return -1;
         if (file_close(b, err) < 0 || file_reopen(b, path, count, err) < 0)
                 return -1;
-        unlink(path); /* from here on a kill leaves nothing behind */
+        unlink(path); /* opened for the last time: from here on a kill leaves nothing behind */
         b->state = H5Gcreate2(b->file, "state", b->link_plist, b->group_plist, H5P_DEFAULT);
         if (b->state < 0)
                 return refuse(err, "the group /state");
         if (make_tensors(b, table, count, record_bytes, err) < 0)
                 return -1;
         return file_close(b, err);
-}
-
-/* ---- the template as a file --------------------------------------------------------------------------------------- */
-
-/* HDF5 wants a path, so the file has a name until it was opened for the last time. */
-static int build_in(struct store_template *t, const char *folder, void *table, uint64_t count, uint32_t record_bytes,
-                    struct stint_error *err)
-{
-        struct builder b;
-        struct stat status;
-        char path[4096];
-        int rc;
-
-        if ((size_t)snprintf(path, sizeof path, "%s/stint-template.XXXXXX", folder) >= sizeof path)
-                return error_set(err, ENAMETOOLONG, "the name of the folder %s is too long", folder);
-        t->fd = mkostemp(path, O_CLOEXEC);
-        if (t->fd < 0)
-                return error_system(err, errno, "cannot create %s", path);
-        rc = builder_open(&b, err);
-        if (rc == 0)
-                rc = build(&b, t, path, table, count, record_bytes, err);
-        builder_close(&b);
-        unlink(path);
-        if (rc == 0 && fstat(t->fd, &status) < 0)
-                rc = error_system(err, errno, "cannot look at the template %s", path);
-        if (rc == 0) {
-                t->image_bytes = (uint64_t)status.st_size;
-                rc = table_check(table, count, record_bytes, t->image_bytes, err);
-        }
-        if (rc < 0) {
-                store_close(t);
-                error_wrap(err, "template in %s", folder);
-        }
-        return rc;
 }
 
 /* Gives back the caches that HDF5 keeps for later: the next layout may never come. */
@@ -531,50 +495,21 @@ static void let_go(void)
         malloc_trim(0);
 }
 
-int store_build(struct store_template *t, void *table, uint64_t count, uint32_t record_bytes, struct stint_error *err)
+int store_build(struct store_places *at, const char *path, void *table, uint64_t count, uint32_t record_bytes,
+                struct stint_error *err)
 {
-        const char *folders[] = { "/dev/shm", getenv("TMPDIR"), "/tmp" };
-        size_t i;
-        int rc = -1;
+        struct builder b;
+        int rc;
 
-        *t = (struct store_template){ .fd = -1 };
         H5open();
         H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-        for (i = 0; rc < 0 && i < sizeof folders / sizeof folders[0]; i++)
-                if (folders[i] && folders[i][0] == '/')
-                        rc = build_in(t, folders[i], table, count, record_bytes, err);
+        rc = builder_open(&b, err);
+        if (rc == 0)
+                rc = build(&b, at, path, table, count, record_bytes, err);
+        builder_close(&b);
         let_go();
-        if (rc == 0 && ((t->table_offset | t->hashes_offset) & 7) != 0) {
-                store_close(t);
-                rc = error_set(err, EPROTO, "HDF5 did not align the table as it was told; this version of HDF5 cannot be used");
-        }
+        if (rc == 0 && ((at->table_offset | at->hashes_offset) & 7) != 0)
+                return error_set(err, EPROTO,
+                                 "HDF5 did not align the table as it was told; this version of HDF5 cannot be used");
         return rc;
-}
-
-int store_copy(const struct store_template *t, void *image, struct stint_error *err)
-{
-        const off_t all = (off_t)t->image_bytes;
-        off_t begin = 0, end;
-
-        while (begin < all) {
-                begin = lseek(t->fd, begin, SEEK_DATA);
-                if (begin < 0 && errno == ENXIO)
-                        return 0; /* a hole up to the end */
-                end = begin < 0 ? -1 : lseek(t->fd, begin, SEEK_HOLE);
-                if (end < 0)
-                        return error_system(err, errno, "cannot find the data of the template");
-                if (end > all)
-                        end = all;
-                if (durable_pread(t->fd, (char *)image + begin, (size_t)(end - begin), begin, "the template", err) < 0)
-                        return -1;
-                begin = end;
-        }
-        return 0;
-}
-
-void store_close(struct store_template *t)
-{
-        if (t->fd >= 0)
-                close(t->fd);
-        t->fd = -1;
 }

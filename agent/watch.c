@@ -12,7 +12,8 @@
 #include "histogram.h"
 
 #define TICK_MS 1000
-#define RETRY_NS CLOCK_SECOND /* a trigger that `stint run` dropped, because of a save in flight, is repeated so late */
+#define LEARNING_MS 50 /* the same, until training has begun and a save was measured: steps are looked at, nobody tells */
+#define RETRY_NS CLOCK_SECOND /* a trigger that `stint run` dropped, because of a save in flight, is repeated so late, or after the interval */
 #define EXTENDED_NS CLOCK_SECOND /* a deadline that moved back by more than this is another one */
 
 /* What one program's control page says. */
@@ -100,7 +101,7 @@ static void trigger(struct watch *w, const struct deadline_plan *plan)
         } else if (plan->next == SAVE_CALIBRATE) {
                 w->in.calibrate_asked = 1;
         } else {
-                w->retry_ns = w->in.now_ns + RETRY_NS;
+                w->retry_ns = w->in.now_ns + (plan->interval_ns < RETRY_NS ? plan->interval_ns : RETRY_NS);
         }
 }
 
@@ -123,9 +124,12 @@ static void on_due(uv_timer_t *timer)
 /* Never later than the next tick, which plans anew with what the programs measured meanwhile. */
 static void arm(struct watch *w, int64_t at_ns)
 {
+        const int learning = w->in.last_save_ns == 0 || (w->in.measured.saves == 0 && !w->in.calibrate_asked);
         int64_t wait_ms;
 
         uv_timer_stop(&w->due);
+        if (learning && at_ns > w->in.now_ns + LEARNING_MS * CLOCK_MS)
+                at_ns = w->in.now_ns + LEARNING_MS * CLOCK_MS;
         if (at_ns == CLOCK_NEVER || at_ns - w->in.now_ns > TICK_MS * CLOCK_MS)
                 return;
         wait_ms = (at_ns - w->in.now_ns + CLOCK_MS - 1) / CLOCK_MS;

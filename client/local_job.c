@@ -14,14 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
-#include "channel.h"
 #include "clock.h"
 #include "deadline.h"
 #include "duration.h"
+#include "local_door.h"
 #include "log.h"
 #include "process_tree.h"
 #include "run.h"
@@ -35,30 +34,17 @@
 enum phase { PHASE_RUNNING, PHASE_ENDING, PHASE_KILLING, PHASE_OVER };
 enum end_why { END_ITSELF, END_LIMIT, END_PREEMPTED, END_REQUEUED, END_CANCELLED };
 
-struct job;
-
-/* One connection of a `stint run` that asks. */
-struct asker {
-        uv_poll_t poll;
-        int fd;
-        struct job *job;
-        struct asker *next, **link; /* link: what points here */
-};
-
 struct job {
         const struct run_options *o;
         char **argv;
         char program[RUNDIR_PATH]; /* the stint to start */
-        char socket[CHANNEL_NAME];
         char id[16];
         int restarts; /* = requeues of this invocation */
 
         uv_loop_t loop;
         uv_signal_t on_child, on_interrupt, on_terminate, on_hangup;
         uv_timer_t end_timer, preempt_timer, kill_timer;
-        uv_poll_t door;
-        int door_fd;
-        struct asker *askers;
+        struct local_door door;
 
         pid_t batch;      /* the first process; 0 when it is gone */
         int batch_status; /* as of waitpid(2) */
@@ -375,8 +361,10 @@ static void answer_requeue(struct job *j, struct wire_scheduler_answer *answer)
 }
 
 /* A requeue that was granted ends the job, once whoever asked has been told. */
-static void requeue_begin(struct job *j)
+static void on_answered(void *arg)
 {
+        struct job *j = arg;
+
         if (j->why == END_REQUEUED && j->phase == PHASE_RUNNING)
                 job_end(j, END_REQUEUED);
 }
@@ -389,8 +377,10 @@ static void say_no_requeue(const struct job *j, struct wire_scheduler_answer *an
                 snprintf(answer->text, sizeof answer->text, "all %d requeues of --stint-requeues are used", j->o->requeues);
 }
 
-static void job_answer(struct job *j, const struct wire_scheduler_ask *ask, struct wire_scheduler_answer *answer)
+static void on_question(void *arg, const struct wire_scheduler_ask *ask, struct wire_scheduler_answer *answer)
 {
+        struct job *j = arg;
+
         WIRE_INIT(answer, WIRE_SCHEDULER_ANSWER);
         answer->question = ask->question;
         if (ask->question == SCHEDULER_REQUEUE)
@@ -408,98 +398,6 @@ static void job_answer(struct job *j, const struct wire_scheduler_ask *ask, stru
                 answer->left_ns = 0;
 }
 
-static void on_asker_closed(uv_handle_t *handle)
-{
-        struct asker *a = handle->data;
-
-        close(a->fd);
-        free(a);
-}
-
-static void asker_close(struct asker *a)
-{
-        *a->link = a->next;
-        if (a->next)
-                a->next->link = a->link;
-        uv_close((uv_handle_t *)&a->poll, on_asker_closed);
-}
-
-/* 0 when the connection may stay. */
-static int asker_hear(struct asker *a)
-{
-        _Alignas(8) unsigned char message[WIRE_MOST];
-        const struct wire_header *header = (const void *)message;
-        struct wire_scheduler_answer answer = {0};
-        int fds[CHANNEL_FDS], n_fds = 0, rc;
-        struct stint_error err;
-        ssize_t n = channel_receive(a->fd, message, sizeof message, fds, &n_fds, &err);
-
-        while (n > 0 && n_fds > 0)
-                close(fds[--n_fds]);
-        if (n < 0 && err.code == EAGAIN)
-                return 0;
-        if (n <= 0)
-                return -1;
-        if (wire_check(message, (size_t)n, &err) || header->type != WIRE_SCHEDULER_ASK) {
-                log_warning("local: a question that is none; its connection is closed");
-                return -1;
-        }
-        job_answer(a->job, (const void *)message, &answer);
-        rc = channel_send(a->fd, &answer, sizeof answer, NULL, 0, &err);
-        requeue_begin(a->job);
-        return rc;
-}
-
-static void on_asker(uv_poll_t *poll, int status, int events)
-{
-        struct asker *a = poll->data;
-
-        (void)events;
-        if (status < 0 || asker_hear(a))
-                asker_close(a);
-}
-
-static void asker_new(struct job *j, int fd)
-{
-        struct asker *a = calloc(1, sizeof *a);
-
-        if (!a || uv_poll_init(&j->loop, &a->poll, fd)) {
-                close(fd);
-                free(a);
-                return;
-        }
-        a->poll.data = a;
-        a->fd = fd;
-        a->job = j;
-        a->next = j->askers;
-        a->link = &j->askers;
-        if (a->next)
-                a->next->link = &a->next;
-        j->askers = a;
-        uv_poll_start(&a->poll, UV_READABLE, on_asker);
-}
-
-static void on_door(uv_poll_t *poll, int status, int events)
-{
-        struct job *j = poll->data;
-        struct stint_error err;
-        uid_t uid;
-        pid_t pid;
-        int fd;
-
-        (void)status;
-        (void)events;
-        while ((fd = channel_accept(j->door_fd, &uid, &pid, &err)) >= 0) {
-                if (uid == getuid()) {
-                        asker_new(j, fd);
-                } else {
-                        log_warning("local: process %d of user %u wanted to ask about this job and was sent away",
-                                    (int)pid, (unsigned)uid);
-                        close(fd);
-                }
-        }
-}
-
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static void close_handle(uv_handle_t *handle)
@@ -511,8 +409,6 @@ static void close_handle(uv_handle_t *handle)
 /* Closes everything, after which the loop ends by itself. */
 static void stop_all(struct job *j)
 {
-        while (j->askers)
-                asker_close(j->askers);
         close_handle((uv_handle_t *)&j->on_child);
         close_handle((uv_handle_t *)&j->on_interrupt);
         close_handle((uv_handle_t *)&j->on_terminate);
@@ -520,7 +416,7 @@ static void stop_all(struct job *j)
         close_handle((uv_handle_t *)&j->end_timer);
         close_handle((uv_handle_t *)&j->preempt_timer);
         close_handle((uv_handle_t *)&j->kill_timer);
-        close_handle((uv_handle_t *)&j->door);
+        local_door_close(&j->door);
 }
 
 /* A hangup that was ignored when this started stays ignored: that is what nohup(1) is for. */
@@ -540,13 +436,12 @@ static int loop_open(struct job *j)
 {
         if (uv_loop_init(&j->loop))
                 return -1;
-        j->on_child.data = j->end_timer.data = j->preempt_timer.data = j->kill_timer.data = j->door.data = j;
+        j->on_child.data = j->end_timer.data = j->preempt_timer.data = j->kill_timer.data = j;
         return uv_timer_init(&j->loop, &j->end_timer) || uv_timer_init(&j->loop, &j->preempt_timer) ||
                                uv_timer_init(&j->loop, &j->kill_timer) || uv_signal_init(&j->loop, &j->on_child) ||
                                uv_signal_start(&j->on_child, on_child, SIGCHLD) ||
                                cancel_on(j, &j->on_interrupt, SIGINT) || cancel_on(j, &j->on_terminate, SIGTERM) ||
-                               cancel_on(j, &j->on_hangup, SIGHUP) || uv_poll_init(&j->loop, &j->door, j->door_fd) ||
-                               uv_poll_start(&j->door, UV_READABLE, on_door)
+                               cancel_on(j, &j->on_hangup, SIGHUP) || local_door_watch(&j->door, &j->loop)
                        ? -1
                        : 0;
 }
@@ -569,32 +464,22 @@ static void find_program(struct job *j)
                 snprintf(j->program, sizeof j->program, "/proc/self/exe");
 }
 
-/* The name is random, so that nobody else can listen under it before this process does. */
-static int door_open(struct job *j, struct stint_error *err)
+static int set_environment(const struct job *j, struct stint_error *err)
 {
-        uint64_t number;
-
-        if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
-                return error_system(err, errno, "no random bytes for the name of the local scheduler's socket");
-        snprintf(j->socket, sizeof j->socket, "stint-local-%s-%016llx", j->id, (unsigned long long)number);
-        j->door_fd = channel_listen(j->socket, err);
-        if (j->door_fd < 0)
-                return -1;
-        if (setenv("STINT_LOCAL_JOB", j->socket, 1) || setenv("STINT_LOCAL_JOB_ID", j->id, 1)) {
-                close(j->door_fd);
-                return error_system(err, errno, "cannot set the environment of the job");
-        }
-        return 0;
+        if (setenv("STINT_LOCAL_JOB", j->door.name, 1) == 0 && setenv("STINT_LOCAL_JOB_ID", j->id, 1) == 0)
+                return 0;
+        return error_system(err, errno, "cannot set the environment of the job");
 }
 
 int local_job(const struct run_options *o, char **argv)
 {
-        struct job j = {.o = o, .argv = argv};
+        struct job j = {.o = o, .argv = argv, .door = {.on_question = on_question, .on_answered = on_answered}};
         struct stint_error err;
 
         snprintf(j.id, sizeof j.id, "%d", (int)getpid());
         find_program(&j);
-        if (process_tree_adopt(&err) || door_open(&j, &err)) {
+        j.door.arg = &j;
+        if (process_tree_adopt(&err) || local_door_open(&j.door, j.id, &err) || set_environment(&j, &err)) {
                 log_error("local: %s", err.text);
                 return EXIT_OWN;
         }
@@ -605,7 +490,7 @@ int local_job(const struct run_options *o, char **argv)
         if (job_start(&j))
                 stop_all(&j);
         uv_run(&j.loop, UV_RUN_DEFAULT);
-        close(j.door_fd);
+        close(j.door.fd);
         if (uv_loop_close(&j.loop)) {
                 log_error("local: a handle of the event loop was left open");
                 abort();

@@ -14,6 +14,7 @@
 #include "duration.h"
 #include "log.h"
 #include "run_events.h"
+#include "run_loop.h"
 #include "run_saving.h"
 #include "run_story.h"
 
@@ -70,14 +71,14 @@ static void after_signal(void *arg, const struct run_deadline *d, int fresh)
         if (d->cancelled) {
                 note_cancelled(r);
                 saving_want(r, SAVE_STOP, -1, -1);
-                story_end_program_in(r, kill_wait_ns * 6 / 10, "the job was cancelled");
+                loop_end_program_in(r, kill_wait_ns * 6 / 10, "the job was cancelled");
         } else if (!run_deadline_has_scheduler(d)) {
                 saving_want(r, SAVE_STOP, -1, -1);
         } else if (end_is_near(d, NEAR)) {
                 r->ending.limit = final_reason(d);
                 saving_want(r, r->ending.limit, -1, -1);
                 /* What is in flight may still land; then there must be time left to be requeued. */
-                story_end_program_in(r, kill_wait_ns * 6 / 10, "the time is over");
+                loop_end_program_in(r, kill_wait_ns * 6 / 10, "the time is over");
         } else {
                 saving_want(r, d->cause == DEADLINE_PREEMPTED ? SAVE_PREEMPTED : SAVE_STOP, -1, -1);
         }
@@ -205,7 +206,7 @@ static void on_gone(struct run *r, const struct wire_agent_gone *m)
         saving_rank_gone(r, (uint32_t)m->rank);
         restore_rank_gone(r);
         look_whether_complete_can_be(r, m->rank);
-        story_look_for_end(r);
+        loop_look_for_end(r);
 }
 
 /* ---- complete -------------------------------------------------------------------------------------------------- */
@@ -242,7 +243,7 @@ static void on_done_written(void *arg)
                 tell_completed(r, 0, job->problem.code, job->problem.text);
         }
         free(job);
-        story_look_for_end(r);
+        loop_look_for_end(r);
 }
 
 static void on_complete(struct run *r, const struct wire_agent_complete *m)
@@ -346,7 +347,7 @@ static void on_ready(void *arg, unsigned agent)
                         story_lease_lost(r, &err);
                 log_warning("stint %u: %s", r->stint, err.text);
         }
-        story_start_child(r);
+        loop_start_program(r);
 }
 
 static void on_lost(void *arg, unsigned agent, const char *how, int restarting)
@@ -360,13 +361,13 @@ static void on_lost(void *arg, unsigned agent, const char *how, int restarting)
         saving_agent_lost(r, restarting);
         restore_rank_gone(r);
         if (!restarting)
-                story_start_child(r);
-        story_look_for_end(r);
+                loop_start_program(r);
+        loop_look_for_end(r);
 }
 
 static void on_all_over(void *arg)
 {
-        story_close_handles(arg);
+        loop_close_handles(arg);
 }
 
 const struct agents_events story_agents_events = { on_ready, on_message, on_lost, on_all_over };

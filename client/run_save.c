@@ -72,7 +72,7 @@ static void forget_ranks(struct save *s)
 
 static enum saving_act move(struct save *s, enum saving_event event, int retry)
 {
-        int may_retry = retry && save_is_final(s->reason) && s->attempt < SAVING_ATTEMPTS;
+        int may_retry = retry && save_must_land(s->reason) && s->attempt < SAVING_ATTEMPTS;
         enum saving_act act = save_next(&s->state, event, may_retry);
 
         if (act == SAVING_CLEAR && event != SAVING_START_DIRTY) {

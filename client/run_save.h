@@ -35,10 +35,16 @@ enum saving_event {
 /* What the caller does now. */
 enum saving_act { SAVING_NOTHING = 0, SAVING_CLEAR, SAVING_ASK, SAVING_COMMIT, SAVING_LAND, SAVING_FAIL };
 
+/* These are worth a second attempt: the program waits for them, and what they hold is nowhere else. */
+static inline int save_must_land(enum save_reason reason)
+{
+        return save_is_final(reason) || reason == SAVE_COMPLETE;
+}
+
 /* What becomes of a wish to save. */
 enum saving_wish { SAVING_BEGINS, SAVING_WAITS, SAVING_JOINS, SAVING_DROPPED };
 
-#define SAVING_ATTEMPTS 2                          /* of a final save; others have one */
+#define SAVING_ATTEMPTS 2                          /* of a save that must land; others have one */
 #define SAVING_TOO_SOON (1 * CLOCK_SECOND)         /* the most that too_soon_ns can be */
 
 struct save {

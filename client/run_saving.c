@@ -12,6 +12,7 @@
 
 #include "duration.h"
 #include "log.h"
+#include "run_loop.h"
 #include "run_measured.h"
 #include "run_saving.h"
 #include "run_story.h"
@@ -103,7 +104,7 @@ static void refuse(struct run *r, enum save_reason reason, int32_t rank, const c
         snprintf(r->last_save, sizeof r->last_save, "NOT saved: %.460s", text);
         if (save_is_final(reason))
                 snprintf(r->not_saved, sizeof r->not_saved, "%.460s", text);
-        log_warning("stint %u: NOT saved (%s): %s", r->stint, save_reason_name(reason), text);
+        log_warning("stint %u: NOT saved: %s (%s)", r->stint, text, save_reason_name(reason));
         story_note(r, "save",
                    json_pack("{s:I, s:s, s:I, s:b, s:s}", "id", (json_int_t)0, "reason", save_reason_name(reason), "step",
                              (json_int_t)ranks_step(&r->ranks), "landed", 0, "text", text));
@@ -154,7 +155,7 @@ static void begin(struct run *r, enum save_reason reason, int32_t rank, int64_t 
 
         if (cannot_begin(r, text, sizeof text)) {
                 /* An agent that died comes back, and its programs to it: what must land waits for them. */
-                if (save_is_final(reason) && r->ranks.ever && agents_any_restarting(&r->agents) && !r->ending.lease_lost)
+                if (save_must_land(reason) && r->ranks.ever && agents_any_restarting(&r->agents) && !r->ending.lease_lost)
                         r->wanted_final = reason;
                 else
                         refuse(r, reason, rank, text);
@@ -258,7 +259,7 @@ static void on_tidied(void *arg)
         free_job(job);
         if (better)
                 story_tell_best(r);
-        story_look_for_end(r);
+        loop_look_for_end(r);
 }
 
 /* What nobody waits for: best, pruning, what was measured. */
@@ -363,7 +364,7 @@ static void fail(struct run *r)
                 snprintf(r->not_saved, sizeof r->not_saved, "%.460s", s->text);
         note_save(r, 0, s->step >= 0 ? s->step : ranks_step(&r->ranks), 0, now - s->asked_ns, 0, s->text);
         tell_agents(r, s->id, -1, 0, s->step, 0, now - s->asked_ns, s->text);
-        log_warning("stint %u: NOT saved (%s): %s%s", r->stint, save_reason_name(s->reason), s->text,
+        log_warning("stint %u: NOT saved: %s (%s)%s", r->stint, s->text, save_reason_name(s->reason),
                     r->child.running ? "; training goes on" : "");
         listen_answer(&r->listen, EIO, s->step, 0, now - s->asked_ns, s->text);
 }
@@ -398,13 +399,13 @@ static void act_on(struct run *r, enum saving_act act)
         case SAVING_FAIL:
                 fail(r);
                 begin_pending(r);
-                story_look_for_end(r);
+                loop_look_for_end(r);
                 break;
         case SAVING_LAND:
                 if (r->ending.stop != SAVE_NONE)
-                        story_await_stop(r);
+                        loop_await_stop(r);
                 begin_pending(r);
-                story_look_for_end(r);
+                loop_look_for_end(r);
                 break;
         }
 }
@@ -440,7 +441,7 @@ void saving_rank_gone(struct run *r, uint32_t rank)
 void saving_agent_lost(struct run *r, int restarting)
 {
         enum save_reason reason = r->save.reason;
-        int again = restarting && save_in_flight(&r->save) && r->save.state != SAVING_COMMITTING && save_is_final(reason);
+        int again = restarting && save_in_flight(&r->save) && r->save.state != SAVING_COMMITTING && save_must_land(reason);
 
         act_on(r, save_broken(&r->save, "the agent died during the save", 0));
         if (again)

@@ -3,32 +3,24 @@
  * run_story: one stint from its first line to its last.  run_stint() at the end of this file is the story; what is above it
  * are its steps, in the order in which they happen.  cmd_run.c calls in.
  */
-#include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "duration.h"
-#include "fault.h"
 #include "log.h"
 #include "process_tree.h"
 #include "run_attend.h"
+#include "run_begin.h"
 #include "run_events.h"
+#include "run_loop.h"
 #include "run_measured.h"
 #include "run_requeue.h"
 #include "run_saving.h"
 #include "run_story.h"
 
-#define AGENT_START_LIMIT (30 * CLOCK_SECOND)  /* then the program starts without waiting for it */
-#define AGENT_STOP_LIMIT (10 * CLOCK_SECOND)
-#define STOP_LIMIT (10 * CLOCK_SECOND)         /* a program that was told to stop has so long to do it */
-#define GONE_LIMIT (2 * CLOCK_SECOND)          /* the program has ended; its ranks are said to be gone by then */
-#define SAVE_END_LIMIT (10 * CLOCK_SECOND)     /* the same, with a save in flight */
 #define REQUEUE_WAIT (60 * CLOCK_SECOND)
 
 /* ---- what every room needs ------------------------------------------------------------------------------------- */
@@ -121,282 +113,7 @@ void story_tell_best(struct run *r)
         agents_send_all(&r->agents, &m, sizeof m);
 }
 
-/* ---- the run directory ----------------------------------------------------------------------------------------- */
-
-static int make_dir(const char *path, struct stint_error *err)
-{
-        if (mkdir(path, 0777) == 0 || errno == EEXIST)
-                return 0;
-        return error_system(err, errno, "the run directory %s cannot be created", path);
-}
-
-static int make_dirs(const char *path, struct stint_error *err)
-{
-        char part[RUNDIR_PATH + RUNDIR_NAME];
-        char *slash;
-
-        snprintf(part, sizeof part, "%s", path);
-        for (slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-                *slash = '\0';
-                if (make_dir(part, err) != 0)
-                        return -1;
-                *slash = '/';
-        }
-        return make_dir(part, err);
-}
-
-static int open_run_dir(struct run *r, struct stint_error *err)
-{
-        char checkpoints[RUNDIR_PATH + RUNDIR_NAME];
-
-        if (rundir_join(checkpoints, sizeof checkpoints, r->o->dir, RUNDIR_CHECKPOINTS, NULL, err) != 0)
-                return -1;
-        return make_dirs(checkpoints, err);
-}
-
-static int read_identity(struct run *r, struct stint_error *err)
-{
-        if (identity_read(&r->identity, r->o->dir, err) == 0)
-                return 0;
-        return err->code == ENOENT ? 0 : -1;
-}
-
-/* The command of the last stint counts as the run's too: it may have been changed on the way. */
-static int is_command_of_run(const struct run *r)
-{
-        json_t *lines, *line, *words = NULL;
-        int same = identity_same_command(&r->identity, r->o->command);
-        size_t i;
-
-        lines = same ? NULL : journal_read(r->o->dir, NULL, NULL);
-        json_array_foreach(lines, i, line) {
-                const char *event = json_string_value(json_object_get(line, "event"));
-
-                if (event != NULL && strcmp(event, "start") == 0)
-                        words = json_object_get(line, "command");
-        }
-        if (words != NULL) {
-                struct identity last = { .command = words };
-
-                same = identity_same_command(&last, r->o->command);
-        }
-        json_decref(lines);
-        return same;
-}
-
-/* DONE ends the chain, for the command that the run belongs to.  1: there is nothing to do; *code is what to exit with. */
-static int nothing_to_do(const struct run *r, int *code)
-{
-        char command[200];
-        int64_t step;
-
-        if (r->o->attend_fd >= 0 || r->identity.run_id[0] == '\0' || !done_read(r->o->dir, &step))
-                return 0;
-        if (r->o->adopt || is_command_of_run(r)) {
-                log_notice("training is complete (step %" PRId64 "); nothing to do", step);
-                *code = 0;
-                return 1;
-        }
-        log_error("this run directory (%s) belongs to `%s`, which is complete: give this command its own --stint-name, or "
-                  "--stint-adopt",
-                  r->o->dir, identity_command(command, sizeof command, &r->identity));
-        *code = EXIT_OWN;
-        return 1;
-}
-
-/* ---- taking it over -------------------------------------------------------------------------------------------- */
-
-static uint32_t next_stint(struct run *r, struct stint_error *err)
-{
-        json_t *lines = journal_read(r->o->dir, NULL, err);
-
-        if (lines == NULL)
-                return 0;
-        past_read(&r->past, lines);
-        json_decref(lines);
-        return r->past.last_stint + 1;
-}
-
-static int take_lease(struct run *r, struct stint_error *err)
-{
-        struct lease_holder me = { .attending = r->o->attend_fd >= 0 };
-        const struct scheduler *s = &r->deadline.scheduler;
-        int code;
-
-        r->stint = next_stint(r, err);
-        if (r->stint == 0)
-                return -1;
-        lease_self(&me);
-        me.stint = r->stint;
-        snprintf(me.scheduler, sizeof me.scheduler, "%s", s->name);
-        snprintf(me.job, sizeof me.job, "%s", s->job);
-        if (lease_take(&r->lease, r->o->dir, &me, r->o->take_over, &r->other, err) != 0)
-                return -1;
-        r->has_lease = 1;
-        code = fault_point("lease.after_take");
-        if (code != 0)
-                return error_system(err, code, "lease.after_take");
-        /* Somebody may have had a whole stint since the journal was read. */
-        r->stint = next_stint(r, err);
-        r->lease.holder.stint = r->stint;
-        return r->stint == 0 ? -1 : 0;
-}
-
-static int settle_identity(struct run *r, struct stint_error *err)
-{
-        const struct scheduler *s = &r->deadline.scheduler;
-
-        if (r->identity.run_id[0] == '\0' && read_identity(r, err) != 0)
-                return -1;
-        if (r->identity.run_id[0] != '\0') {
-                r->other_command = r->o->attend_fd < 0 && !identity_same_command(&r->identity, r->o->command);
-                return 0;
-        }
-        return identity_create(&r->identity, r->o->dir, r->o->name, s->name, s->job, r->o->command, err);
-}
-
-static int start_journal(struct run *r, struct stint_error *err)
-{
-        const struct scheduler *s = &r->deadline.scheduler;
-        json_t *command = json_array(), *start;
-        char *const *word;
-        int code;
-
-        if (journal_open(&r->journal, r->o->dir, r->stint, err) != 0) {
-                json_decref(command);
-                return -1;
-        }
-        r->has_journal = 1;
-        for (word = r->o->command; word != NULL && *word != NULL; word++)
-                json_array_append_new(command, identity_word(*word));
-        start = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "scheduler", s->name, "job", s->job, "host", r->lease.holder.host, "pid",
-                          (json_int_t)getpid(), "restarts", (json_int_t)s->restarts, "command", command);
-        if (journal_add(&r->journal, "start", start, err) != 0)
-                return -1;
-        code = fault_point("journal.after_start");
-        return code == 0 ? 0 : error_system(err, code, "journal.after_start");
-}
-
-static void mind_the_command(struct run *r)
-{
-        char command[200];
-
-        if (!r->other_command)
-                return;
-        log_warning("stint %u: this run was begun by another command: `%s`", r->stint,
-                    identity_command(command, sizeof command, &r->identity));
-        story_note(r, "command changed", NULL);
-}
-
-/* ---- what earlier stints left ---------------------------------------------------------------------------------- */
-
-static int settle_leftovers(struct run *r, struct stint_error *err)
-{
-        struct commit c = story_commit(r);
-        struct stint_error problem;
-        int rc;
-
-        c.events = json_array();
-        rc = commit_settle(&c, &problem);
-        if (rc == 0)
-                rc = commit_best(&c, NULL, &r->best, &problem);
-        if (rc == 0)
-                rc = commit_prune(&c, &problem);
-        story_note_all(r, c.events);
-        if (rc != 0 && problem.code == ESTALE)
-                return error_set(err, ESTALE, "%s", problem.text);
-        if (rc != 0)
-                log_warning("stint %u: what earlier stints left could not all be settled: %s", r->stint, problem.text);
-        return 0;
-}
-
-static void judge_earlier_stints(struct run *r)
-{
-        struct stint_error err;
-        json_t *lines = journal_read(r->o->dir, NULL, &err);
-
-        if (lines == NULL || verdict_on_earlier(&r->journal, r->o->dir, lines, &err) != 0)
-                log_warning("stint %u: the journal says nothing of earlier stints: %s", r->stint, err.text);
-        json_decref(lines);
-        lines = journal_read(r->o->dir, NULL, NULL); /* with what was just added */
-        if (lines != NULL)
-                past_read(&r->past, lines);
-        json_decref(lines);
-        r->landed_step = r->past.landed_step;
-}
-
-/* ---- the loop -------------------------------------------------------------------------------------------------- */
-
-/* Blocked before any thread is made, so that they arrive here and nowhere else, also after the loop has ended. */
-static int block_signals(struct run *r, struct stint_error *err)
-{
-        sigset_t ours;
-
-        sigemptyset(&ours);
-        sigaddset(&ours, SIGTERM);
-        sigaddset(&ours, SIGINT);
-        sigaddset(&ours, SIGHUP);
-        sigprocmask(SIG_BLOCK, &ours, NULL);
-        signal(SIGPIPE, SIG_IGN);
-        r->signal_fd = signalfd(-1, &ours, SFD_NONBLOCK | SFD_CLOEXEC);
-        return r->signal_fd >= 0 ? 0 : error_system(err, errno, "signals cannot be listened to");
-}
-
-static void on_signal(uv_poll_t *poll, int status, int events)
-{
-        struct run *r = poll->data;
-        struct signalfd_siginfo info;
-
-        (void)events;
-        while (status == 0 && read(r->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
-                event_signal(r, (int)info.ssi_signo);
-}
-
-static void on_tick(uv_timer_t *timer)
-{
-        struct run *r = timer->data;
-
-        progress_tick(r);
-        if (!r->child.started && clock_now() - r->began_ns > AGENT_START_LIMIT && !r->over) {
-                log_warning("stint %u: the agent has not answered for %d s; the program is started all the same", r->stint,
-                            (int)(AGENT_START_LIMIT / CLOCK_SECOND));
-                story_start_child(r);
-        }
-        story_look_for_end(r);
-}
-
-static int start_loop(struct run *r, struct stint_error *err)
-{
-        int rc = uv_loop_init(&r->loop);
-
-        if (rc != 0)
-                return error_set(err, -rc, "no event loop: %s", uv_strerror(rc));
-        r->has_loop = 1;
-        uv_poll_init(&r->loop, &r->signal_poll, r->signal_fd);
-        uv_timer_init(&r->loop, &r->tick_timer);
-        uv_timer_init(&r->loop, &r->wait_timer);
-        uv_timer_init(&r->loop, &r->child_timer);
-        r->signal_poll.data = r->tick_timer.data = r->wait_timer.data = r->child_timer.data = r;
-        work_init(&r->work, &r->loop);
-        return 0;
-}
-
-static void on_first_deadline(void *arg, const struct run_deadline *d, int fresh)
-{
-        struct run *r = arg;
-        char left[32], limit[64] = "";
-        int64_t left_ns = run_deadline_left(d);
-
-        if (left_ns != CLOCK_NEVER)
-                snprintf(limit, sizeof limit, " (%s in %s)", deadline_cause_name(d->cause), duration_format(left, sizeof left, left_ns));
-        else if (!fresh && run_deadline_has_scheduler(d))
-                snprintf(limit, sizeof limit, " (its time limit is not known: nobody answers)");
-        log_notice("stint %u: started on %s%s", r->stint, r->lease.holder.host, limit);
-        if (d->cancelled)
-                r->ending.cancelled = 1;
-}
-
-/* ---- agents and program ---------------------------------------------------------------------------------------- */
+/* ---- the agents ------------------------------------------------------------------------------------------------ */
 
 static void tell_environment(const struct run *r)
 {
@@ -422,131 +139,24 @@ static int start_agents(struct run *r, struct stint_error *err)
         tell_environment(r);
         if (agents_start(&r->agents, &problem) != 0) {
                 log_error("stint %u: %s; training goes on without checkpoints", r->stint, problem.text);
-                story_start_child(r);
+                loop_start_program(r);
         }
         return 0;
 }
 
-static void on_patience_over(uv_timer_t *timer)
-{
-        struct run *r = timer->data;
-
-        r->patience_over = 1;
-        saving_give_up(r, "the program ended before the save was whole");
-        story_look_for_end(r);
-}
-
-static void on_child_exit(void *arg)
+static void on_first_deadline(void *arg, const struct run_deadline *d, int fresh)
 {
         struct run *r = arg;
-        int64_t limit_ns = save_in_flight(&r->save) ? SAVE_END_LIMIT : GONE_LIMIT;
+        char left[32], limit[64] = "";
+        int64_t left_ns = run_deadline_left(d);
 
-        r->child_ended = 1;
-        r->ending.child_code = (int)r->child.status;
-        r->ending.child_signal = r->child.signal;
-        uv_timer_stop(&r->child_timer);
-        uv_timer_start(&r->wait_timer, on_patience_over, (uint64_t)(limit_ns / CLOCK_MS), 0);
-        story_look_for_end(r);
-}
-
-void story_start_child(struct run *r)
-{
-        struct stint_error err;
-
-        if (r->o->attend_fd >= 0) {
-                attend_tell(r, agents_all_ready(&r->agents));
-                return;
-        }
-        if (r->child.started || r->over)
-                return;
-        if (child_start(&r->child, &r->loop, r->o->command, on_child_exit, r, &err) == 0)
-                return;
-        log_error("stint %u: %s", r->stint, err.text);
-        r->child.status = EXIT_NO_EXEC;
-        on_child_exit(r);
-}
-
-/* ---- the program is to end ------------------------------------------------------------------------------------- */
-
-static void on_kill(uv_timer_t *timer)
-{
-        struct run *r = timer->data;
-
-        if (!r->child.running)
-                return;
-        log_warning("stint %u: %s; it is killed", r->stint, r->kill_text);
-        child_signal(&r->child, SIGKILL, agents_pid(&r->agents));
-}
-
-void story_end_program_in(struct run *r, int64_t limit_ns, const char *text)
-{
-        if (!r->child.running)
-                return;
-        snprintf(r->kill_text, sizeof r->kill_text, "%s", text);
-        uv_timer_start(&r->child_timer, on_kill, (uint64_t)(limit_ns / CLOCK_MS), 0);
-}
-
-void story_await_stop(struct run *r)
-{
-        int64_t left_ns = run_deadline_left(&r->deadline), limit_ns = STOP_LIMIT;
-
-        if (left_ns != CLOCK_NEVER && left_ns < limit_ns)
-                limit_ns = left_ns > CLOCK_SECOND ? left_ns : CLOCK_SECOND;
-        story_end_program_in(r, limit_ns, "the program was told to stop, its state is saved, and it has not ended");
-}
-
-/* ---- the end of the loop --------------------------------------------------------------------------------------- */
-
-static int program_is_over(const struct run *r)
-{
-        if (r->o->attend_fd >= 0)
-                return attend_is_over(r);
-        return r->child_ended && (r->ranks.present == 0 || r->patience_over);
-}
-
-void story_look_for_end(struct run *r)
-{
-        if (r->over || !program_is_over(r) || save_in_flight(&r->save) || r->completing || work_pending(&r->work))
-                return;
-        r->over = 1;
-        listen_answer(&r->listen, ECANCELED, r->landed_step, 0, 0, "the program has ended");
-        listen_close(&r->listen);
-        agents_stop(&r->agents, AGENT_STOP_LIMIT);
-}
-
-void story_close_handles(struct run *r)
-{
-        run_deadline_close(&r->deadline);
-        child_close(&r->child);
-        uv_close((uv_handle_t *)&r->signal_poll, NULL);
-        uv_close((uv_handle_t *)&r->tick_timer, NULL);
-        uv_close((uv_handle_t *)&r->wait_timer, NULL);
-        uv_close((uv_handle_t *)&r->child_timer, NULL);
-}
-
-static void name_handle(uv_handle_t *handle, void *arg)
-{
-        (void)arg;
-        log_error("still open at the end: %s", uv_handle_type_name(handle->type));
-}
-
-/* A handle that is open here would be one that nobody watches: better a loud end than a silent leak. */
-static void end_loop(struct run *r)
-{
-        if (!r->has_loop)
-                return;
-        if (uv_loop_close(&r->loop) == 0)
-                return;
-        uv_walk(&r->loop, name_handle, NULL);
-        abort();
-}
-
-static void live(struct run *r)
-{
-        uv_poll_start(&r->signal_poll, UV_READABLE, on_signal);
-        uv_timer_start(&r->tick_timer, on_tick, 1000, 1000);
-        run_deadline_ask(&r->deadline, on_first_deadline, r);
-        uv_run(&r->loop, UV_RUN_DEFAULT);
+        if (left_ns != CLOCK_NEVER)
+                snprintf(limit, sizeof limit, " (%s in %s)", deadline_cause_name(d->cause), duration_format(left, sizeof left, left_ns));
+        else if (!fresh && run_deadline_has_scheduler(d))
+                snprintf(limit, sizeof limit, " (its time limit is not known: nobody answers)");
+        log_notice("stint %u: started on %s%s", r->stint, r->lease.holder.host, limit);
+        if (d->cancelled)
+                r->ending.cancelled = 1;
 }
 
 /* ---- the verdict ----------------------------------------------------------------------------------------------- */
@@ -612,7 +222,7 @@ static void exit_0_is_done(struct run *r)
 }
 
 /* A chain that gets nowhere would go round for ever, at the cost of everybody else on the cluster. */
-static int is_stuck(const struct run *r)
+static int is_stuck(struct run *r)
 {
         if (r->landed_step != r->past.landed_step || r->ending.stop == SAVE_PREEMPTED || r->ending.limit == SAVE_PREEMPTED ||
             r->past.idle + 1 < IDLE_STINTS_MOST)
@@ -662,22 +272,13 @@ static void leave(struct run *r)
         identity_fini(&r->identity);
 }
 
-/* Nothing has begun yet: the handles are closed, and the reason said. */
 static int refuse_to_start(struct run *r, const struct stint_error *err)
 {
         if (r->o->attend_fd >= 0)
                 attend_refuse(r, err);
         else
                 log_error("%s", err->text);
-        r->over = 1;
-        listen_close(&r->listen);
-        if (r->agents.loop != NULL)
-                agents_stop(&r->agents, AGENT_STOP_LIMIT); /* story_close_handles follows */
-        else if (r->has_loop)
-                story_close_handles(r);
-        if (r->has_loop)
-                uv_run(&r->loop, UV_RUN_DEFAULT);
-        end_loop(r);
+        loop_break_off(r);
         leave(r);
         return EXIT_OWN;
 }
@@ -702,17 +303,18 @@ static int64_t too_soon(const struct run_options *o)
 static int begin(struct run *r, struct stint_error *err)
 {
         r->save.too_soon_ns = too_soon(r->o);
-        if (block_signals(r, err) != 0 || start_loop(r, err) != 0 || find_scheduler(r) != 0 || take_lease(r, err) != 0 ||
-            settle_identity(r, err) != 0 || start_journal(r, err) != 0)
+        if (loop_open(r, err) != 0 || find_scheduler(r) != 0 || begin_take(r, err) != 0 || begin_settle(r, err) != 0)
                 return -1;
-        mind_the_command(r);
-        if (settle_leftovers(r, err) != 0)
-                return -1;
-        judge_earlier_stints(r);
         measured_read(&r->measured, r->o->dir);
         if (process_tree_adopt(err) != 0)
                 return -1;
         return start_agents(r, err);
+}
+
+static void live(struct run *r)
+{
+        run_deadline_ask(&r->deadline, on_first_deadline, r);
+        loop_run(r);
 }
 
 static int end(struct run *r)
@@ -735,16 +337,15 @@ int run_stint(const struct run_options *o)
         struct stint_error err;
         int code;
 
-        if (open_run_dir(&r, &err) != 0 || read_identity(&r, &err) != 0)
+        if (begin_find(&r, &err) != 0)
                 return refuse_to_start(&r, &err);
-        if (nothing_to_do(&r, &code)) {
+        if (begin_is_needless(&r, &code)) {
                 leave(&r);
                 return code;
         }
         if (begin(&r, &err) != 0)
                 return refuse_to_start(&r, &err);
         live(&r);
-        end_loop(&r);
         code = end(&r);
         leave(&r);
         return code;

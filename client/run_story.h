@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_story: one stint as `stint run` lives it, and everything it knows meanwhile.  The rooms run_saving, run_restore,
- * run_events and run_progress each tell a part of it; they share this struct, and each field has one of them as its owner.
+ * run_story: one stint as `stint run` lives it, and everything it knows meanwhile.  The rooms run_begin, run_loop,
+ * run_events, run_saving, run_restore and run_progress each tell a part of it; they share this struct, and each field has
+ * one of them as its owner.
  */
 #ifndef STINT_RUN_STORY_H
 #define STINT_RUN_STORY_H
@@ -86,21 +87,6 @@ void story_lease_lost(struct run *r, const struct stint_error *err);
 void story_tell_deadline(struct run *r);
 void story_tell_measured(struct run *r);
 void story_tell_best(struct run *r);
-
-/* A final save landed: the program stops by itself now, or is made to. */
-void story_await_stop(struct run *r);
-
-/* The program has limit_ns to end, and is killed then, for the reason in text. */
-void story_end_program_in(struct run *r, int64_t limit_ns, const char *text);
-
-/* Starts the program, once: when the agents are ready, or will not be. */
-void story_start_child(struct run *r);
-
-/* Looks whether everything is over: the child has ended (or the last rank has gone), and no save is in flight. */
-void story_look_for_end(struct run *r);
-
-/* The agents are over: what is left of the loop's handles is closed, and the loop ends. */
-void story_close_handles(struct run *r);
 
 /* What commit_* needs; events is a new array, for story_note_all. */
 struct commit story_commit(const struct run *r);

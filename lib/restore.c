@@ -10,9 +10,8 @@
 
 #include "duration.h"
 #include "fault.h"
+#include "reach.h"
 #include "safepoint.h"
-
-#define BACK_NS (10 * CLOCK_SECOND) /* how long an agent that broke off may take to be back */
 
 /* What is being restored, while it is. */
 struct image {
@@ -43,8 +42,8 @@ static int ask(struct stint *s, struct stint_error *err)
                 if (session_send(&s->session, &m, sizeof m, -1, err) == 0 &&
                     session_await(&s->session, has_image, &s->session, CLOCK_NEVER, err) == 1)
                         return 0;
-                back_ns = clock_now() + BACK_NS;
-                if (session_reconnect(&s->session, back_ns) < 0)
+                back_ns = clock_now() + REACH_BACK_NS;
+                if (reach_until(&s->session, back_ns) < 0)
                         return error_set(
                                 err, ENOTCONN,
                                 "the agent went away during the restore and did not come back: nothing was restored");
@@ -319,7 +318,7 @@ static int everybody_able(struct stint *s, struct stint_error *err)
         int64_t words[AGREE_WORDS];
 
         if (!session_usable(&s->session))
-                session_reconnect(&s->session, clock_now() + BACK_NS);
+                reach_until(&s->session, clock_now() + REACH_BACK_NS);
         agreement_silence(words);
         words[AGREE_ABLE] = session_usable(&s->session);
         words[AGREE_UNABLE] = session_usable(&s->session) ? 0 : a->rank + 1;

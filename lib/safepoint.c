@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * safepoint: the slow path of a safe point, a save from the wish to its end, and the end of a stint.  stint.c calls in.
+ * safepoint: the slow path of a safe point, and a save from the wish to its end.  stint.c calls in, and finish.c for the
+ * saves and reductions that come after the last safe point.
  *
  * Several ranks: every function here runs on all of them, and makes the same reductions in the same order, whatever
  * happens on one; what happened on one is in the words that it gives to the next reduction.  A rank that has finished
@@ -11,16 +12,14 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "deadline.h"
+#include "reach.h"
 
 #define READY_NS (60 * CLOCK_SECOND) /* for staging, for the snapshot before to be written, for our own agent to ask */
 #define BEST_NS (60 * CLOCK_SECOND)  /* for a save that was asked for because a metric improved */
-#define BACK_NS (10 * CLOCK_SECOND)  /* for an agent that broke off during a final save to be back and ask again */
 
 /* ---- wishes --------------------------------------------------------------------------------------------------- */
 
-/* The save that this rank's control word asks for and that was not acted on; 0: none. */
-static int64_t wish(const struct stint *s)
+int64_t safepoint_wish(const struct stint *s)
 {
         uint64_t word = atomic_load_explicit(&s->session.page->word, memory_order_acquire);
         uint32_t id = CONTROL_SAVE_ID(word);
@@ -32,17 +31,15 @@ static int has_answer(void *arg)
 {
         struct stint *s = arg;
 
-        return wish(s) != 0 || s->session.inbox.has_no_save;
+        return safepoint_wish(s) != 0 || s->session.inbox.has_no_save;
 }
 
-/* Asks the coordinator for a save of its own accord: 0 when there is a wish now; -1 when none will be made, or not
- * in time. */
-static int ask(struct stint *s, enum save_reason reason, int64_t until_ns, struct stint_error *err)
+int safepoint_ask(struct stint *s, enum save_reason reason, int64_t until_ns, struct stint_error *err)
 {
         struct wire_ask_save m = { 0 };
         int rc;
 
-        if (wish(s))
+        if (safepoint_wish(s))
                 return 0;
         if (s->refusing)
                 return error_set(err, ECANCELED, "%s", s->refusal.text);
@@ -55,7 +52,7 @@ static int ask(struct stint *s, enum save_reason reason, int64_t until_ns, struc
         rc = session_await(&s->session, has_answer, s, until_ns, err);
         if (rc == 0)
                 return error_set(err, ETIMEDOUT, "`stint run` did not answer in time");
-        if (rc < 0 || wish(s))
+        if (rc < 0 || safepoint_wish(s))
                 return rc < 0 ? -1 : 0;
         s->session.inbox.has_no_save = 0;
         return error_set(err, EBUSY, "%s", s->session.inbox.no_save.text);
@@ -68,7 +65,7 @@ static void ask_for_best(struct stint *s)
 
         if (s->agreement.rank || s->refusing || !session_usable(&s->session) || !snapshot_improves(&s->snapshot))
                 return;
-        if (ask(s, SAVE_BEST, clock_now() + BEST_NS, &why) < 0)
+        if (safepoint_ask(s, SAVE_BEST, clock_now() + BEST_NS, &why) < 0)
                 session_log(&s->session, STINT_LOG_WARNING, "step %" PRId64 " is the best so far, but is not saved: %s",
                             s->step, why.text);
 }
@@ -79,7 +76,7 @@ void safepoint_words(const struct stint *s, int64_t words[AGREE_WORDS])
         int64_t held = snapshot_held(&s->snapshot, s->step);
 
         agreement_silence(words);
-        words[AGREE_WANT] = wish(s);
+        words[AGREE_WANT] = safepoint_wish(s);
         words[AGREE_STEP] = s->step;
         words[AGREE_ABLE] = able;
         words[AGREE_UNABLE] = able ? 0 : s->agreement.rank + 1;
@@ -157,16 +154,16 @@ static struct snapshot_job make_job(const struct stint *s, uint32_t save_id)
 
 static int has_wish(void *arg)
 {
-        return wish(arg) != 0;
+        return safepoint_wish(arg) != 0;
 }
 
 /* The agent was lost with our snapshot while we waited: when it comes back and asks again, the state is still the
  * same. */
 static int take_again(struct stint *s, struct snapshot_job *job, struct stint_error *err)
 {
-        int64_t until_ns = clock_now() + BACK_NS;
+        int64_t until_ns = clock_now() + REACH_BACK_NS;
 
-        if (session_reconnect(&s->session, until_ns) < 0)
+        if (reach_until(&s->session, until_ns) < 0)
                 return error_set(err, ENOTCONN,
                                  "the agent went away before the checkpoint landed, and did not come back");
         s->connects = s->session.connects;
@@ -177,7 +174,7 @@ static int take_again(struct stint *s, struct snapshot_job *job, struct stint_er
         if (session_await(&s->session, has_wish, s, until_ns, err) != 1)
                 return error_set(err, ENOTCONN,
                                  "the agent went away before the checkpoint landed, and did not ask for it again");
-        job->save_id = AGREE_WISH_ID(wish(s));
+        job->save_id = AGREE_WISH_ID(safepoint_wish(s));
         job->unchanged = 0;
         s->handled = job->save_id;
         return get_ready(s, job->save_id, err) < 0 ? -1 : snapshot_take(&s->snapshot, job, err);
@@ -220,9 +217,7 @@ static int await_second_chance(struct stint *s, struct snapshot_job *job, int *t
         return 0;
 }
 
-/* One outcome for all ranks: 1 when every one of them was told so; else 0, with the reason in *why where this one
- * was. */
-static int confirm(struct stint *s, int told, const char *what, struct stint_error *why)
+int safepoint_confirm(struct stint *s, int told, const char *what, struct stint_error *why)
 {
         struct agreement *a = &s->agreement;
         int64_t words[AGREE_WORDS];
@@ -242,7 +237,7 @@ static int conclude(struct stint *s, struct snapshot_job *job, int taken, int fi
 {
         int landed = taken ? await_landing(s, job, why) : await_second_chance(s, job, &taken, why);
 
-        landed = confirm(s, landed, "the checkpoint landed", why);
+        landed = safepoint_confirm(s, landed, "the checkpoint landed", why);
         if (landed) {
                 s->stopped = final && s->active;
                 if (final)
@@ -289,8 +284,7 @@ static int act(struct stint *s, int64_t wanted, int sync)
         return taken ? STINT_SAVED : -1;
 }
 
-/* What the reduction that was waited for last asks of everybody. */
-static int judge(struct stint *s)
+int safepoint_judge(struct stint *s)
 {
         const struct agreement *a = &s->agreement;
         int64_t wanted = a->all[AGREE_WANT];
@@ -302,22 +296,20 @@ static int judge(struct stint *s)
         return STINT_CONTINUE;
 }
 
-/* A reduction made and judged at once. */
-static int agree_and_judge(struct stint *s, int sync)
+int safepoint_agree(struct stint *s, int sync)
 {
         int64_t words[AGREE_WORDS];
 
         safepoint_words(s, words);
         words[AGREE_SYNC] = sync;
-        return agreement_now(&s->agreement, words, &s->why) < 0 ? -1 : judge(s);
+        return agreement_now(&s->agreement, words, &s->why) < 0 ? -1 : safepoint_judge(s);
 }
 
-/* Waits for the reduction begun at an earlier safe point, if there is one. */
-static int judge_open(struct stint *s)
+int safepoint_judge_open(struct stint *s)
 {
         if (!s->agreement.open)
                 return STINT_CONTINUE;
-        return agreement_wait(&s->agreement, &s->why) < 0 ? -1 : judge(s);
+        return agreement_wait(&s->agreement, &s->why) < 0 ? -1 : safepoint_judge(s);
 }
 
 /* Of two answers at one safe point: what failed counts most, then what asks most of the program. */
@@ -328,8 +320,7 @@ static int worse(int a, int b)
 
 /* ---- the safe point ------------------------------------------------------------------------------------------- */
 
-/* Reads the agent's mail.  After a connection was made anew nothing counts that an agent before it knew. */
-static void hear_agent(struct stint *s, int64_t now_ns)
+void safepoint_hear(struct stint *s, int64_t now_ns)
 {
         session_attend(&s->session, now_ns);
         if (s->session.connects != s->connects) {
@@ -361,7 +352,7 @@ static void arrive(struct stint *s, int64_t step, int64_t now_ns)
         if (!s->backwards)
                 s->step = step;
         publish(s, now_ns);
-        hear_agent(s, now_ns);
+        safepoint_hear(s, now_ns);
         if (!s->restored.asked)
                 restore_forgone(s);
         if (session_usable(&s->session) && snapshot_prepare(&s->snapshot, &why) < 0 && why.code != ENOTCONN)
@@ -372,7 +363,8 @@ static void arrive(struct stint *s, int64_t step, int64_t now_ns)
 static void leave(struct stint *s)
 {
         uint64_t word = atomic_load_explicit(&s->session.page->word, memory_order_acquire);
-        int quiet = !wish(s) && (session_usable(&s->session) ? (word & CONTROL_MAIL_MASK) == s->session.mail : 1);
+        int quiet = !safepoint_wish(s) &&
+                    (!session_usable(&s->session) || (word & CONTROL_MAIL_MASK) == s->session.mail);
 
         snapshot_clear_metrics(&s->snapshot);
         s->backwards = 0;
@@ -384,13 +376,13 @@ static void leave(struct stint *s)
 static int point_alone(struct stint *s)
 {
         ask_for_best(s);
-        return agree_and_judge(s, 0);
+        return safepoint_agree(s, 0);
 }
 
 /* The ranks cannot agree any more: every save is declined, so that nobody waits for this rank. */
 static int broken_off(struct stint *s)
 {
-        int64_t wanted = wish(s);
+        int64_t wanted = safepoint_wish(s);
 
         if (wanted) {
                 s->handled = AGREE_WISH_ID(wanted);
@@ -409,10 +401,10 @@ static int point_together(struct stint *s)
         if (a->broken)
                 return broken_off(s);
         if (due || metric)
-                go = judge_open(s);
+                go = safepoint_judge_open(s);
         if (metric && go != STINT_STOP && !a->broken) {
                 ask_for_best(s);
-                go = worse(go, agree_and_judge(s, 0));
+                go = worse(go, safepoint_agree(s, 0));
         }
         if (a->broken)
                 return broken_off(s);
@@ -446,10 +438,10 @@ static int save_together(struct stint *s)
         int64_t words[AGREE_WORDS];
         struct stint_error why = { 0 };
 
-        if (judge_open(s) == STINT_STOP)
+        if (safepoint_judge_open(s) == STINT_STOP)
                 return STINT_STOP;
         if (a->rank == 0)
-                ask(s, SAVE_PROGRAM, CLOCK_NEVER, &why);
+                safepoint_ask(s, SAVE_PROGRAM, CLOCK_NEVER, &why);
         safepoint_words(s, words);
         words[AGREE_SYNC] = 1;
         if (agreement_now(a, words, &s->why) < 0)
@@ -482,156 +474,4 @@ void safepoint_refuse(struct stint *s, const struct stint_error *why)
         s->refusal = *why;
         session_log(&s->session, STINT_LOG_ERROR,
                     "nothing will be saved in this stint, so as not to bury what was not restored: %s", why->text);
-}
-
-/* ---- the end -------------------------------------------------------------------------------------------------- */
-
-/*
- * Takes part in what the ranks still training do until none is left.  0; 1 when a rank leaves without being complete;
- * -1 when the communicator failed.
- */
-static int outlast_others(struct stint *s, int complete)
-{
-        struct agreement *a = &s->agreement;
-        int64_t words[AGREE_WORDS], active, leaving;
-
-        s->active = 0;
-        judge_open(s);
-        do {
-                hear_agent(s, clock_now());
-                safepoint_words(s, words);
-                words[AGREE_LEAVING] = complete ? 0 : a->rank + 1;
-                if (agreement_now(a, words, &s->why) < 0)
-                        return -1;
-                active = a->all[AGREE_ACTIVE];
-                leaving = a->all[AGREE_LEAVING];
-                judge(s);
-        } while (active);
-        return leaving ? 1 : 0;
-}
-
-/* Sees to it that the state of the last step has landed: 0, or -1 on every rank. */
-static int save_last(struct stint *s)
-{
-        struct agreement *a = &s->agreement;
-        int64_t words[AGREE_WORDS];
-        struct stint_error why = { 0 };
-        int go;
-
-        if (s->snapshot.in_flight)
-                snapshot_await_result(&s->snapshot, s->snapshot.in_flight, NULL);
-        safepoint_words(s, words);
-        words[AGREE_UNABLE] = s->step < 0 || !session_usable(&s->session) ? a->rank + 1 : 0;
-        if (agreement_now(a, words, &s->why) < 0)
-                return -1;
-        if (a->all[AGREE_UNABLE])
-                return error_set(&s->why, s->step < 0 ? EINVAL : ENOTCONN,
-                                 s->step < 0 ? "training is not complete: stint_step was never called, so there is no "
-                                               "state to end with"
-                                             : "training cannot be marked complete: rank %d has no agent, or no state",
-                                 (int)a->all[AGREE_UNABLE] - 1);
-        if (a->all[AGREE_LANDED] == a->all[AGREE_STEP] && a->all[AGREE_LANDED_LEAST] == -a->all[AGREE_STEP])
-                return 0;
-        if (a->rank == 0)
-                ask(s, SAVE_COMPLETE, CLOCK_NEVER, &why);
-        go = agree_and_judge(s, 1);
-        if (go == STINT_SAVED || go == STINT_STOP)
-                return 0;
-        if (go == STINT_CONTINUE && !a->all[AGREE_WANT])
-                error_set(&s->why, why.code ? why.code : EBUSY, "%s",
-                          why.code ? why.text : "rank 0 was not granted a save");
-        return error_wrap(&s->why, "the state of the last step, %" PRId64 ", did not land: the run is not complete",
-                          s->step);
-}
-
-static int is_completed(void *arg)
-{
-        struct stint *s = arg;
-
-        return s->session.inbox.has_completed || wish(s);
-}
-
-/* A save that is asked for when the last state has landed already: nothing has changed since, and nobody need wait
- * for us. */
-static void answer_late_wish(struct stint *s)
-{
-        struct snapshot_job job = { .save_id = AGREE_WISH_ID(wish(s)), .step = s->step, .unchanged = 1 };
-
-        job.checkpoint_step = s->snapshot.landed_step;
-        s->handled = job.save_id;
-        snapshot_take(&s->snapshot, &job, NULL);
-}
-
-/* Tells the coordinator, and waits until it has written that the run is done. */
-static int mark_done(struct stint *s, struct stint_error *err)
-{
-        struct session_inbox *inbox = &s->session.inbox;
-        struct wire_complete m = { 0 };
-        int told = 0;
-
-        WIRE_INIT(&m, WIRE_COMPLETE);
-        m.step = s->step;
-        while (!inbox->has_completed) {
-                told = told || session_send(&s->session, &m, sizeof m, -1, NULL) == 0;
-                if (session_await(&s->session, is_completed, s, CLOCK_NEVER, NULL) < 0) {
-                        told = 0;
-                        if (session_reconnect(&s->session, clock_now() + BACK_NS) < 0)
-                                return error_set(
-                                        err, ENOTCONN,
-                                        "the agent went away before the run was marked as done: it is not complete");
-                        hear_agent(s, clock_now());
-                }
-                if (!inbox->has_completed && wish(s))
-                        answer_late_wish(s);
-        }
-        inbox->has_completed = 0;
-        if (inbox->completed.done)
-                return 0;
-        return error_set(err, inbox->completed.code > 0 ? inbox->completed.code : EIO,
-                         "the run was not marked as done: %s", inbox->completed.text);
-}
-
-static int complete_together(struct stint *s)
-{
-        struct stint_error why;
-        int told;
-
-        if (save_last(s) < 0)
-                return -1;
-        told = mark_done(s, &why) == 0;
-        if (confirm(s, told, "the run is done", &why))
-                return 0;
-        s->why = why;
-        return -1;
-}
-
-/* Without an agent there is nothing to do at the end but to say so. */
-static int complete_unrecorded(struct stint *s)
-{
-        session_log(&s->session, STINT_LOG_WARNING,
-                    "training is complete, but without an agent nothing was recorded of it");
-        return 0;
-}
-
-int safepoint_finish(struct stint *s, int complete)
-{
-        int left = 0;
-
-        s->finished = 1;
-        if (s->layout.carried)
-                session_log(&s->session, STINT_LOG_NOTICE,
-                            "tensors of the restored checkpoint that the program never attached, and that its checkpoints carry along: "
-                            "%" PRIu64,
-                            s->layout.carried);
-        hear_agent(s, clock_now());
-        if (s->agreement.ranks > 1)
-                left = outlast_others(s, complete);
-        s->active = 0;
-        if (left < 0 || !complete)
-                return left < 0 ? -1 : 0;
-        if (left)
-                return error_set(&s->why, ECANCELED,
-                                 "the run is not complete: another rank ended without stint_complete");
-        hear_agent(s, clock_now());
-        return s->session.off && s->agreement.ranks == 1 ? complete_unrecorded(s) : complete_together(s);
 }

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 #include "agreement.h"
+#include "deadline.h"
 #include "layout.h"
 #include "restore.h"
 #include "session.h"
@@ -46,14 +47,40 @@ int safepoint_slow(struct stint *s, int64_t step, int64_t now_ns);
 /* stint_save. */
 int safepoint_save(struct stint *s, int64_t step, int64_t now_ns);
 
-/* stint_complete, and with complete == 0 the part of stint_close in which other ranks are waited for. */
-int safepoint_finish(struct stint *s, int complete);
-
 /* From now on nothing is saved; says so once. */
 void safepoint_refuse(struct stint *s, const struct stint_error *why);
 
 /* The words of this rank as they are now, for a reduction. */
 void safepoint_words(const struct stint *s, int64_t words[AGREE_WORDS]);
+
+/* ---- for finish.c: the same steps, when there is no safe point any more ---- */
+
+/* The save that this rank's control word asks for and that was not acted on; 0: none. */
+int64_t safepoint_wish(const struct stint *s);
+
+/*
+ * Asks the coordinator for a save of its own accord: 0 when there is a wish now; -1 when none will be made, or not in
+ * time.
+ */
+int safepoint_ask(struct stint *s, enum save_reason reason, int64_t until_ns, struct stint_error *err);
+
+/* Reads the agent's mail.  After a connection was made anew nothing counts that an agent before it knew. */
+void safepoint_hear(struct stint *s, int64_t now_ns);
+
+/*
+ * A reduction made and judged at once; and waiting for the one begun at an earlier safe point, if there is one.  Answers
+ * are those of stint_step: a save that all ranks agree on is made here.  sync: all of them wait until it has landed.
+ */
+int safepoint_agree(struct stint *s, int sync);
+int safepoint_judge_open(struct stint *s);
+
+/* What the reduction that was waited for last asks of everybody. */
+int safepoint_judge(struct stint *s);
+
+/* One outcome for all ranks: 1 when every one of them was told; else 0, with the reason in *why where this one was. */
+int safepoint_confirm(struct stint *s, int told, const char *what, struct stint_error *why);
+
+/* ---- the fast path ---- */
 
 static inline int safepoint_fast(struct stint *s, int64_t step)
 {

@@ -3,8 +3,6 @@
 #include "session.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -13,17 +11,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "spawn.h"
+#include "reach.h"
 
-#define FIRST_CONNECT_NS (2 * CLOCK_SECOND)  /* an agent that was named listens already; it may be restarting */
-#define FIRST_SPAWN_NS (600 * CLOCK_SECOND) /* before its agent is ready, a coordinator may verify a whole checkpoint */
-#define AGAIN_SPAWN_NS (10 * CLOCK_SECOND)   /* within a safe point, once */
-#define WELCOME_NS (30 * CLOCK_SECOND)
-#define AGAIN_WELCOME_NS CLOCK_SECOND        /* within a safe point */
-#define SEND_NS (5 * CLOCK_SECOND)           /* an agent that has not read for so long will not */
-#define BACKOFF_FIRST_NS (50 * CLOCK_MS)
-#define BACKOFF_MOST_NS (5 * CLOCK_SECOND)
-#define RESPAWN_BACKOFF_NS (400 * CLOCK_MS)  /* the coordinator is started again when waiting has grown to this */
+#define SEND_NS (5 * CLOCK_SECOND) /* an agent that has not read for so long will not */
 #define LOG_LINE 700
 
 /* ---- saying --------------------------------------------------------------------------------------------------- */
@@ -130,7 +120,7 @@ static void leave_page(struct session *s)
         munmap(page, sizeof *page);
 }
 
-static void hang_up(struct session *s)
+void session_hang_up(struct session *s)
 {
         if (s->fd >= 0)
                 close(s->fd);
@@ -143,14 +133,14 @@ static void broken(struct session *s, const char *why)
 {
         if (s->fd < 0)
                 return;
-        hang_up(s);
-        s->backoff_ns = BACKOFF_FIRST_NS;
+        session_hang_up(s);
+        s->backoff_ns = REACH_FIRST_NS;
         s->retry_ns = clock_now() + s->backoff_ns;
         session_log(s, STINT_LOG_WARNING, "the agent is gone (%s): training goes on, nothing is saved until it is back",
                     why);
 }
 
-static int send_whole(struct session *s, const void *message, size_t n, int fd, struct stint_error *err)
+int session_post(struct session *s, const void *message, size_t n, int fd, struct stint_error *err)
 {
         int64_t until_ns = clock_now() + SEND_NS;
         struct pollfd p = { .fd = s->fd, .events = POLLOUT };
@@ -170,7 +160,7 @@ int session_send(struct session *s, const void *message, size_t n, int fd, struc
 
         if (s->fd < 0)
                 return error_set(err, ENOTCONN, "there is no agent now");
-        if (send_whole(s, message, n, fd, &why) == 0)
+        if (session_post(s, message, n, fd, &why) == 0)
                 return 0;
         broken(s, why.text);
         return error_set(err, ENOTCONN, "the agent is gone: %s", why.text);
@@ -227,8 +217,7 @@ static void sort_message(struct session *s, const void *message, int *fd)
         }
 }
 
-/* One message, checked, with at most one descriptor: 1, 0 when there is none now, -1 when the connection broke. */
-static int receive(struct session *s, void *message, size_t size, int *fd, struct stint_error *err)
+int session_receive(struct session *s, void *message, size_t size, int *fd, struct stint_error *err)
 {
         int fds[CHANNEL_FDS], n_fds = 0;
         struct stint_error why;
@@ -259,7 +248,7 @@ static void drain(struct session *s)
         int fd, rc;
 
         s->mail = (uint32_t)(atomic_load_explicit(&s->page->word, memory_order_acquire) & CONTROL_MAIL_MASK);
-        while ((rc = receive(s, message, sizeof message, &fd, &why)) > 0) {
+        while ((rc = session_receive(s, message, sizeof message, &fd, &why)) > 0) {
                 sort_message(s, message, &fd);
                 if (fd >= 0)
                         close(fd);
@@ -287,167 +276,13 @@ int session_await(struct session *s, int (*done)(void *arg), void *arg, int64_t 
         }
 }
 
-/* ---- reaching the agent --------------------------------------------------------------------------------------- */
-
-static int map_page(struct session *s, int fd, struct stint_error *err)
-{
-        struct control_page *page;
-
-        if (fd < 0)
-                return error_set(err, EPROTO, "its WELCOME came without a control page");
-        if (channel_memory_check(fd, sizeof *page, err) < 0)
-                return error_wrap(err, "its control page cannot be used");
-        page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (page == MAP_FAILED)
-                return error_system(err, errno, "its control page cannot be mapped");
-        if (page->magic != CONTROL_MAGIC || page->version != CONTROL_VERSION || page->bytes < sizeof *page) {
-                munmap(page, sizeof *page);
-                return error_set(
-                        err, EPROTO,
-                        "its control page is of another version; install agent and libstint of the same release");
-        }
-        s->page = page;
-        return 0;
-}
-
-static int say_hello(struct session *s, struct stint_error *err)
-{
-        struct wire_hello hello = { 0 };
-
-        WIRE_INIT(&hello, WIRE_HELLO);
-        hello.rank = s->rank;
-        hello.ranks = s->ranks;
-        hello.oldest = hello.newest = WIRE_VERSION;
-        hello.agree_every = s->agree_every;
-        wire_text(hello.library, sizeof hello.library, stint_version());
-        wire_text(hello.program, sizeof hello.program, program_invocation_short_name);
-        return send_whole(s, &hello, sizeof hello, -1, err);
-}
-
-/* What the agent answers to HELLO: 0, or -1 with EACCES where it refused for good. */
-static int take_welcome(struct session *s, const void *message, int fd, struct stint_error *err)
-{
-        const struct wire_header *header = message;
-        const struct wire_welcome *welcome = message;
-        const struct wire_refused *refused = message;
-
-        if (header->type == WIRE_REFUSED)
-                return error_set(err, EACCES, "the agent refused this process: %s", refused->text);
-        if (header->type != WIRE_WELCOME)
-                return error_set(err, EPROTO, "the agent answered HELLO with %s", wire_name(header->type));
-        if (map_page(s, fd, err) < 0)
-                return -1;
-        s->stint = welcome->stint;
-        memcpy(s->dir, welcome->dir, sizeof s->dir);
-        return 0;
-}
-
-static int await_welcome(struct session *s, int64_t until_ns, struct stint_error *err)
-{
-        _Alignas(8) unsigned char message[WIRE_MOST];
-        int64_t left;
-        int fd = -1, rc;
-
-        while ((rc = receive(s, message, sizeof message, &fd, err)) == 0) {
-                left = until_ns - clock_now();
-                if (left <= 0)
-                        return error_set(err, ETIMEDOUT, "the agent listens, but did not answer in time");
-                channel_wait(s->fd, left);
-        }
-        if (rc < 0)
-                return -1;
-        rc = take_welcome(s, message, fd, err);
-        if (fd >= 0)
-                close(fd);
-        return rc;
-}
-
-static int connect_once(struct session *s, int64_t welcome_ns, struct stint_error *err)
-{
-        pid_t pid;
-        int fd = channel_connect(s->agent, &pid, err);
-
-        if (fd < 0)
-                return -1;
-        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-        s->fd = fd;
-        if (say_hello(s, err) < 0 || await_welcome(s, clock_now() + welcome_ns, err) < 0) {
-                hang_up(s);
-                return -1;
-        }
-        s->mail = 0;
-        s->look_ns = 0;
-        s->connects++;
-        return 0;
-}
-
-static void nap(int64_t ns)
-{
-        struct timespec t = { .tv_sec = ns / CLOCK_SECOND, .tv_nsec = ns % CLOCK_SECOND };
-
-        nanosleep(&t, NULL);
-}
-
-static int connect_until(struct session *s, int64_t until_ns, struct stint_error *err)
-{
-        while (connect_once(s, WELCOME_NS, err) < 0) {
-                if ((err->code != ECONNREFUSED && err->code != ENOENT) || clock_now() >= until_ns)
-                        return -1;
-                nap(BACKOFF_FIRST_NS);
-        }
-        return 0;
-}
-
-/* One more try after the connection broke; the coordinator of a program without `stint run` is started again once. */
-static int try_again(struct session *s)
-{
-        struct stint_error why;
-
-        if (connect_once(s, AGAIN_WELCOME_NS, &why) == 0) {
-                session_log(s, STINT_LOG_NOTICE, "the agent is back: saves are possible again");
-                return 0;
-        }
-        if (why.code == EACCES) {
-                s->off = 1;
-                session_log(s, STINT_LOG_ERROR, "training goes on without checkpoints: %s", why.text);
-                return -1;
-        }
-        if (s->solo && !s->respawns && s->backoff_ns >= RESPAWN_BACKOFF_NS) {
-                s->respawns++;
-                if (spawn_coordinator(s->wanted_dir, s->agent, sizeof s->agent, clock_now() + AGAIN_SPAWN_NS, &why) < 0)
-                        session_log(s, STINT_LOG_WARNING, "the coordinator could not be started again: %s", why.text);
-                else
-                        return try_again(s);
-        }
-        s->backoff_ns = s->backoff_ns * 2 < BACKOFF_MOST_NS ? s->backoff_ns * 2 : BACKOFF_MOST_NS;
-        s->retry_ns = clock_now() + s->backoff_ns;
-        return -1;
-}
-
-int session_reconnect(struct session *s, int64_t until_ns)
-{
-        int64_t now;
-
-        while (s->fd < 0 && !s->off) {
-                now = clock_now();
-                if (now >= until_ns)
-                        return -1;
-                if (now < s->retry_ns)
-                        nap(s->retry_ns < until_ns ? s->retry_ns - now : until_ns - now);
-                try_again(s);
-                if (s->backoff_ns > CLOCK_SECOND)
-                        s->backoff_ns = CLOCK_SECOND; /* somebody is waiting */
-        }
-        return s->fd >= 0 ? 0 : -1;
-}
-
 void session_attend(struct session *s, int64_t now_ns)
 {
         uint64_t word;
 
         if (s->fd < 0) {
                 if (!s->off && now_ns >= s->retry_ns)
-                        try_again(s);
+                        reach_again(s);
                 s->look_ns = s->fd >= 0 ? 0 : s->off ? CLOCK_NEVER : s->retry_ns;
                 return;
         }
@@ -461,37 +296,6 @@ void session_attend(struct session *s, int64_t now_ns)
 }
 
 /* ---- opening and closing -------------------------------------------------------------------------------------- */
-
-/* The run directory that the program or its environment names, as an absolute path. */
-static int name_dir(struct session *s, const char *dir, struct stint_error *err)
-{
-        char here[sizeof s->wanted_dir] = "";
-        int n;
-
-        dir = dir ? dir : getenv("STINT_DIR");
-        dir = dir && *dir ? dir : "run.stint";
-        if (*dir != '/' && !getcwd(here, sizeof here))
-                return error_system(err, errno, "the current directory has no name");
-        n = snprintf(s->wanted_dir, sizeof s->wanted_dir, "%s%s%s", here, *dir != '/' ? "/" : "", dir);
-        return n < (int)sizeof s->wanted_dir
-                       ? 0
-                       : error_set(err, ENAMETOOLONG, "the name of the run directory is too long");
-}
-
-static int find_agent(struct session *s, const char *dir, struct stint_error *err)
-{
-        const char *named = getenv("STINT_AGENT");
-
-        if (name_dir(s, dir, err) < 0)
-                return -1;
-        s->solo = !named || !*named;
-        if (s->solo)
-                return spawn_coordinator(s->wanted_dir, s->agent, sizeof s->agent, clock_now() + FIRST_SPAWN_NS, err);
-        if (strlen(named) >= sizeof s->agent)
-                return error_set(err, ENAMETOOLONG, "STINT_AGENT in the environment is no agent's name");
-        strcpy(s->agent, named);
-        return 0;
-}
 
 static void say_where(const struct session *s, const char *dir)
 {
@@ -530,7 +334,7 @@ void session_open(struct session *s, const struct stint_options *options, int ra
                 return;
         }
         s->off = 0;
-        if (find_agent(s, options->dir, &why) < 0 || connect_until(s, clock_now() + FIRST_CONNECT_NS, &why) < 0) {
+        if (reach_first(s, options->dir, &why) < 0) {
                 s->off = 1;
                 session_log(s, STINT_LOG_WARNING, "training goes on without checkpoints: %s", why.text);
         }
@@ -541,7 +345,7 @@ void session_give_up(struct session *s)
 {
         s->off = 1;
         s->dir[0] = '\0';
-        hang_up(s);
+        session_hang_up(s);
 }
 
 void session_close(struct session *s, int64_t step, int stopped)
@@ -553,7 +357,7 @@ void session_close(struct session *s, int64_t step, int stopped)
         bye.step = step;
         bye.stopped = stopped != 0;
         if (s->fd >= 0)
-                send_whole(s, &bye, sizeof bye, -1, NULL);
-        hang_up(s);
+                session_post(s, &bye, sizeof bye, -1, NULL);
+        session_hang_up(s);
         s->off = 1;
 }

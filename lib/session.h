@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * session: the connection between this process and its agent: finding or starting the agent, making this rank known,
- * sending, receiving, and trying again after it broke.  Nothing here knows what a save is; what arrives waits in the
- * inbox until a safe point, a restore or the end takes it.  While there is no agent, ->page is a page of our own in
+ * session: the connection between this process and its agent, which reach.c makes: sending, receiving, and what is left
+ * when it breaks.  Nothing here knows what a save is; what arrives waits in the inbox until a safe point, a restore or
+ * the end takes it.  While there is no agent, ->page is a page of our own in
  * which nothing is ever wanted, so that whoever loads a word from it need not ask.
  */
 #ifndef STINT_SESSION_H
@@ -81,8 +81,13 @@ void session_attend(struct session *s, int64_t now_ns);
 /* Reads until done(arg) answers 1, until that time, or until the connection breaks: 1, 0, or -1 with ENOTCONN. */
 int session_await(struct session *s, int (*done)(void *arg), void *arg, int64_t until_ns, struct stint_error *err);
 
-/* Tries to reach the agent until then: 0, or -1. */
-int session_reconnect(struct session *s, int64_t until_ns);
+/*
+ * For reach.c, while there is nobody yet for whom the connection could be lost.  Sending leaves a broken one open.
+ * Receiving gives one message, checked, with at most one descriptor: 1, 0 when there is none now, -1 when it broke.
+ */
+int session_post(struct session *s, const void *message, size_t n, int fd, struct stint_error *err);
+int session_receive(struct session *s, void *message, size_t size, int *fd, struct stint_error *err);
+void session_hang_up(struct session *s);
 
 /* One line to the program's log callback. */
 void session_log(const struct session *s, enum stint_log_level level, const char *format, ...)

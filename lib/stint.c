@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "finish.h"
 #include "names.h"
 #include "safepoint.h"
 
@@ -129,7 +130,7 @@ void stint_close(struct stint *s)
         if (absent(s))
                 return;
         if (!s->finished)
-                safepoint_finish(s, 0);
+                finish_stint(s, 0);
         session_close(&s->session, s->step, s->stopped);
         snapshot_fini(&s->snapshot);
         layout_fini(&s->layout);
@@ -228,7 +229,7 @@ int stint_fits(struct stint *s, double seconds)
 
 int stint_complete(struct stint *s)
 {
-        return absent(s) ? 0 : safepoint_finish(s, 1);
+        return absent(s) ? 0 : finish_stint(s, 1);
 }
 
 /* ---- asking --------------------------------------------------------------------------------------------------- */

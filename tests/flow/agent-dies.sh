@@ -7,7 +7,7 @@ set -eu
 . "$(dirname "$0")/../tap.sh"
 . "$(dirname "$0")/flow.sh"
 
-flow_train=(train_lm --small --steps 150 --step-ms 5 --eval-every 0 --log-every 0)
+flow_train=(train_lm --small --steps 250 --step-ms 5 --eval-every 0 --log-every 0)
 reference
 
 # ---- once ------------------------------------------------------------------------------------------------------------
@@ -19,9 +19,10 @@ agent=$(by_executable once stint-agent)
 program=$(by_executable once train_lm)
 kill -KILL "$agent"
 so_far=$(count_events "$run" save "$landed")
-wait_landed "$run" $((so_far + 2))
+wait_for_line 30 "$TEST_DIR/once.err" "the agent is back"
 is "$(by_executable once train_lm)" "$program" "the program survives its agent"
 isnt "$(by_executable once stint-agent)" "$agent" "there is a new agent"
+wait_landed "$run" $((so_far + 2))
 wait_exit once 60
 is "$status" 0 "the training comes to its end"
 same_weights "$run.bin" "with the same weights"

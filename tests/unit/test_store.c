@@ -10,26 +10,26 @@
 #include <unistd.h>
 #include "clock.h"
 #include "example_table.h"
-#include "store.h"
+#include "template.h"
 
 /* The finished image in memory: template, table, and the example's bytes.  Closes the template. */
-static unsigned char *finish(struct store_template *t, const struct example_table *table)
+static unsigned char *finish(struct template *t, const struct example_table *table)
 {
         unsigned char *image = calloc(1, t->image_bytes);
         struct stint_error err;
 
-        ck_assert_msg(store_copy(t, image, &err) == 0, "%s", err.text);
-        memcpy(image + t->table_offset, table->bytes, table->count * table->record_bytes);
-        example_fill(image, t->table_offset, table->count, table->record_bytes);
-        store_close(t);
+        ck_assert_msg(template_copy(t, image, &err) == 0, "%s", err.text);
+        memcpy(image + t->at.table_offset, table->bytes, table->count * table->record_bytes);
+        example_fill(image, t->at.table_offset, table->count, table->record_bytes);
+        template_close(t);
         return image;
 }
 
-static void must_build(struct store_template *t, struct example_table *table)
+static void must_build(struct template *t, struct example_table *table)
 {
         struct stint_error err = { 0 };
 
-        ck_assert_msg(store_build(t, table->bytes, table->count, table->record_bytes, &err) == 0, "%s", err.text);
+        ck_assert_msg(template_build(t, table->bytes, table->count, table->record_bytes, &err) == 0, "%s", err.text);
 }
 
 /* Writes an image beside the test, opens it with HDF5, and removes its name. */
@@ -62,7 +62,7 @@ static hid_t open_tensor(hid_t file, const char *name)
 START_TEST(every_tensor_is_a_contiguous_dataset_at_the_offset_of_the_table)
 {
         struct example_table table = example_all();
-        struct store_template t;
+        struct template t;
         unsigned char *image;
         hid_t file;
         uint64_t i;
@@ -103,7 +103,7 @@ START_TEST(the_file_is_kept_where_the_environment_says)
 {
         const char *path = getenv("STORE_KEEP");
         struct example_table table = example_all();
-        struct store_template t;
+        struct template t;
         unsigned char *image;
         FILE *f;
 
@@ -125,7 +125,7 @@ END_TEST
 START_TEST(hdf5_reads_the_bytes_that_were_put_at_the_offsets)
 {
         struct example_table table = example_all();
-        struct store_template t;
+        struct template t;
         unsigned char *image;
         hid_t file;
         uint64_t i, at;
@@ -154,7 +154,7 @@ END_TEST
 START_TEST(the_table_in_the_file_is_the_table_byte_for_byte)
 {
         struct example_table table = example_all();
-        struct store_template t;
+        struct template t;
         unsigned char *image;
         hid_t file, set, type;
         void *read;
@@ -165,7 +165,7 @@ START_TEST(the_table_in_the_file_is_the_table_byte_for_byte)
         set = H5Dopen2(file, "/stint/table", H5P_DEFAULT);
         type = H5Dget_type(set);
         ck_assert_uint_eq(H5Tget_size(type), table.record_bytes);
-        ck_assert_uint_eq(H5Dget_offset(set), t.table_offset);
+        ck_assert_uint_eq(H5Dget_offset(set), t.at.table_offset);
         ck_assert_int_ge(H5Tget_member_index(type, "global_offset"), 0);
         read = calloc(table.count, table.record_bytes);
         ck_assert(H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, read) >= 0);
@@ -174,11 +174,11 @@ START_TEST(the_table_in_the_file_is_the_table_byte_for_byte)
         H5Tclose(type);
         H5Dclose(set);
         set = H5Dopen2(file, "/stint/hashes", H5P_DEFAULT);
-        ck_assert_uint_eq(H5Dget_offset(set), t.hashes_offset);
+        ck_assert_uint_eq(H5Dget_offset(set), t.at.hashes_offset);
         ck_assert_uint_eq(H5Dget_storage_size(set), table.count * 8);
         H5Dclose(set);
         set = H5Dopen2(file, "/stint/meta", H5P_DEFAULT);
-        ck_assert_uint_eq(H5Dget_offset(set), t.meta_offset);
+        ck_assert_uint_eq(H5Dget_offset(set), t.at.meta_offset);
         ck_assert_uint_eq(H5Dget_storage_size(set), STORE_META_BYTES);
         H5Dclose(set);
         H5Fclose(file);
@@ -194,7 +194,7 @@ START_TEST(numbers_keep_their_meaning_in_every_dtype)
         const uint16_t halves[] = { 0x3c00, 0xc500 }; /* 1 and -5 */
         const double complexes[] = { 1.5, -2.5, 3.5, 4.5 };
         const unsigned char bools[] = { 0, 1 };
-        struct store_template t;
+        struct template t;
         double numbers[4];
         unsigned char *image;
         hid_t file, set, type, part;
@@ -240,7 +240,7 @@ END_TEST
 START_TEST(the_same_tensors_give_the_same_bytes)
 {
         struct example_table a = example_all(), b = example_all();
-        struct store_template s, t;
+        struct template s, t;
         unsigned char *image_a, *image_b;
 
         must_build(&s, &a);
@@ -260,15 +260,15 @@ END_TEST
 START_TEST(a_layout_without_tensors_is_a_file_too)
 {
         struct example_table table = example_new(0, 10);
-        struct store_template t;
+        struct template t;
         unsigned char *image;
         hid_t file;
 
         must_build(&t, &table);
-        ck_assert_uint_eq(t.table_offset, 0);
+        ck_assert_uint_eq(t.at.table_offset, 0);
         image = calloc(1, t.image_bytes);
-        ck_assert_int_eq(store_copy(&t, image, NULL), 0);
-        store_close(&t);
+        ck_assert_int_eq(template_copy(&t, image, NULL), 0);
+        template_close(&t);
         file = open_image(image, t.image_bytes);
         ck_assert_int_gt(H5Lexists(file, "state", H5P_DEFAULT), 0);
         H5Fclose(file);
@@ -280,12 +280,12 @@ END_TEST
 START_TEST(a_name_that_is_also_a_group_is_refused_with_a_sentence_that_names_it)
 {
         struct example_table table = example_new(2, 40);
-        struct store_template t;
+        struct template t;
         struct stint_error err = { 0 };
 
         example_add(&table, "model/w", STINT_F32, 0, NULL);
         example_add(&table, "model/w/bias", STINT_F32, 0, NULL);
-        ck_assert_int_eq(store_build(&t, table.bytes, table.count, table.record_bytes, &err), -1);
+        ck_assert_int_eq(template_build(&t, table.bytes, table.count, table.record_bytes, &err), -1);
         ck_assert_int_ne(err.code, 0);
         ck_assert_ptr_nonnull(strstr(err.text, "model/w/bias"));
         ck_assert_int_eq(t.fd, -1);
@@ -297,7 +297,7 @@ START_TEST(the_template_of_a_large_state_takes_no_room)
 {
         const int64_t gib[] = { 1024, 1024, 1024 };
         struct example_table table = example_new(8, 40);
-        struct store_template t;
+        struct template t;
         struct stat status;
         char name[40];
         int i;
@@ -310,7 +310,7 @@ START_TEST(the_template_of_a_large_state_takes_no_room)
         ck_assert_uint_ge(t.image_bytes, UINT64_C(8) << 30);
         ck_assert_int_eq(fstat(t.fd, &status), 0);
         ck_assert_int_lt(status.st_blocks * 512, 1 << 20);
-        store_close(&t);
+        template_close(&t);
         free(table.bytes);
 }
 END_TEST
@@ -322,7 +322,7 @@ START_TEST(many_tensors_take_seconds_and_give_their_memory_back)
         const uint64_t count = asked ? strtoull(asked, NULL, 10) : 20000;
         struct example_table table = example_many(count, 256);
         const int64_t begin_ns = clock_now();
-        struct store_template t;
+        struct template t;
         struct rusage usage;
         int64_t took_ns;
 
@@ -333,7 +333,7 @@ START_TEST(many_tensors_take_seconds_and_give_their_memory_back)
                (unsigned long long)count, (double)took_ns / 1e9, (double)t.image_bytes / 1048576,
                (double)(count * 1024) / 1048576, usage.ru_maxrss / 1024);
         ck_assert_uint_lt(t.image_bytes, count * 1024 * 2);
-        store_close(&t);
+        template_close(&t);
         free(table.bytes);
 }
 END_TEST

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * run_begin: a stint takes up its run: what the run directory says before anybody may write in it, the lease with which
+ * this stint may, its first line in the journal, and what the stints before it left.  run_story.c calls in.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "log.h"
+#include "run_begin.h"
+#include "run_story.h"
+
+/* ---- the run directory ----------------------------------------------------------------------------------------- */
+
+static int make_dir(const char *path, struct stint_error *err)
+{
+        if (mkdir(path, 0777) == 0 || errno == EEXIST)
+                return 0;
+        return error_system(err, errno, "the run directory %s cannot be created", path);
+}
+
+static int make_dirs(const char *path, struct stint_error *err)
+{
+        char part[RUNDIR_PATH + RUNDIR_NAME];
+        char *slash;
+
+        snprintf(part, sizeof part, "%s", path);
+        for (slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+                *slash = '\0';
+                if (make_dir(part, err) != 0)
+                        return -1;
+                *slash = '/';
+        }
+        return make_dir(part, err);
+}
+
+static int open_run_dir(struct run *r, struct stint_error *err)
+{
+        char checkpoints[RUNDIR_PATH + RUNDIR_NAME];
+
+        if (rundir_join(checkpoints, sizeof checkpoints, r->o->dir, RUNDIR_CHECKPOINTS, NULL, err) != 0)
+                return -1;
+        return make_dirs(checkpoints, err);
+}
+
+static int read_identity(struct run *r, struct stint_error *err)
+{
+        if (identity_read(&r->identity, r->o->dir, err) == 0)
+                return 0;
+        return err->code == ENOENT ? 0 : -1;
+}
+
+int begin_find(struct run *r, struct stint_error *err)
+{
+        return open_run_dir(r, err) != 0 || read_identity(r, err) != 0 ? -1 : 0;
+}
+
+/* The command of the last stint counts as the run's too: it may have been changed on the way. */
+static int is_command_of_run(const struct run *r)
+{
+        json_t *lines, *line, *words = NULL;
+        int same = identity_same_command(&r->identity, r->o->command);
+        size_t i;
+
+        lines = same ? NULL : journal_read(r->o->dir, NULL, NULL);
+        json_array_foreach(lines, i, line) {
+                const char *event = json_string_value(json_object_get(line, "event"));
+
+                if (event != NULL && strcmp(event, "start") == 0)
+                        words = json_object_get(line, "command");
+        }
+        if (words != NULL) {
+                struct identity last = { .command = words };
+
+                same = identity_same_command(&last, r->o->command);
+        }
+        json_decref(lines);
+        return same;
+}
+
+/* DONE ends the chain, for the command that the run belongs to. */
+int begin_is_needless(const struct run *r, int *code)
+{
+        char command[200];
+        int64_t step;
+
+        if (r->o->attend_fd >= 0 || r->identity.run_id[0] == '\0' || !done_read(r->o->dir, &step))
+                return 0;
+        if (r->o->adopt || is_command_of_run(r)) {
+                log_notice("training is complete (step %" PRId64 "); nothing to do", step);
+                *code = 0;
+                return 1;
+        }
+        log_error("this run directory (%s) belongs to `%s`, which is complete: give this command its own --stint-name, or "
+                  "--stint-adopt",
+                  r->o->dir, identity_command(command, sizeof command, &r->identity));
+        *code = EXIT_OWN;
+        return 1;
+}
+
+/* ---- taking it over -------------------------------------------------------------------------------------------- */
+
+static uint32_t next_stint(struct run *r, struct stint_error *err)
+{
+        json_t *lines = journal_read(r->o->dir, NULL, err);
+
+        if (lines == NULL)
+                return 0;
+        past_read(&r->past, lines);
+        json_decref(lines);
+        return r->past.last_stint + 1;
+}
+
+static int take_lease(struct run *r, struct stint_error *err)
+{
+        struct lease_holder me = { .attending = r->o->attend_fd >= 0 };
+        const struct scheduler *s = &r->deadline.scheduler;
+        int code;
+
+        r->stint = next_stint(r, err);
+        if (r->stint == 0)
+                return -1;
+        lease_self(&me);
+        me.stint = r->stint;
+        snprintf(me.scheduler, sizeof me.scheduler, "%s", s->name);
+        snprintf(me.job, sizeof me.job, "%s", s->job);
+        if (lease_take(&r->lease, r->o->dir, &me, r->o->take_over, &r->other, err) != 0)
+                return -1;
+        r->has_lease = 1;
+        code = fault_point("lease.after_take");
+        if (code != 0)
+                return error_system(err, code, "lease.after_take");
+        /* Somebody may have had a whole stint since the journal was read. */
+        r->stint = next_stint(r, err);
+        r->lease.holder.stint = r->stint;
+        return r->stint == 0 ? -1 : 0;
+}
+
+static int settle_identity(struct run *r, struct stint_error *err)
+{
+        const struct scheduler *s = &r->deadline.scheduler;
+
+        if (r->identity.run_id[0] == '\0' && read_identity(r, err) != 0)
+                return -1;
+        if (r->identity.run_id[0] != '\0') {
+                r->other_command = r->o->attend_fd < 0 && !identity_same_command(&r->identity, r->o->command);
+                return 0;
+        }
+        return identity_create(&r->identity, r->o->dir, r->o->name, s->name, s->job, r->o->command, err);
+}
+
+static int start_journal(struct run *r, struct stint_error *err)
+{
+        const struct scheduler *s = &r->deadline.scheduler;
+        json_t *command = json_array(), *start;
+        char *const *word;
+        int code;
+
+        if (journal_open(&r->journal, r->o->dir, r->stint, err) != 0) {
+                json_decref(command);
+                return -1;
+        }
+        r->has_journal = 1;
+        for (word = r->o->command; word != NULL && *word != NULL; word++)
+                json_array_append_new(command, identity_word(*word));
+        start = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "scheduler", s->name, "job", s->job, "host", r->lease.holder.host, "pid",
+                          (json_int_t)getpid(), "restarts", (json_int_t)s->restarts, "command", command);
+        if (journal_add(&r->journal, "start", start, err) != 0)
+                return -1;
+        code = fault_point("journal.after_start");
+        return code == 0 ? 0 : error_system(err, code, "journal.after_start");
+}
+
+static void mind_the_command(struct run *r)
+{
+        char command[200];
+
+        if (!r->other_command)
+                return;
+        log_warning("stint %u: this run was begun by another command: `%s`", r->stint,
+                    identity_command(command, sizeof command, &r->identity));
+        story_note(r, "command changed", NULL);
+}
+
+int begin_take(struct run *r, struct stint_error *err)
+{
+        if (take_lease(r, err) != 0 || settle_identity(r, err) != 0 || start_journal(r, err) != 0)
+                return -1;
+        mind_the_command(r);
+        return 0;
+}
+
+/* ---- what earlier stints left ---------------------------------------------------------------------------------- */
+
+static int settle_leftovers(struct run *r, struct stint_error *err)
+{
+        struct commit c = story_commit(r);
+        struct stint_error problem;
+        int rc;
+
+        c.events = json_array();
+        rc = commit_settle(&c, &problem);
+        if (rc == 0)
+                rc = commit_best(&c, NULL, &r->best, &problem);
+        if (rc == 0)
+                rc = commit_prune(&c, &problem);
+        story_note_all(r, c.events);
+        if (rc != 0 && problem.code == ESTALE)
+                return error_set(err, ESTALE, "%s", problem.text);
+        if (rc != 0)
+                log_warning("stint %u: what earlier stints left could not all be settled: %s", r->stint, problem.text);
+        return 0;
+}
+
+static void judge_earlier_stints(struct run *r)
+{
+        struct stint_error err;
+        json_t *lines = journal_read(r->o->dir, NULL, &err);
+
+        if (lines == NULL || verdict_on_earlier(&r->journal, r->o->dir, lines, &err) != 0)
+                log_warning("stint %u: the journal says nothing of earlier stints: %s", r->stint, err.text);
+        json_decref(lines);
+        lines = journal_read(r->o->dir, NULL, NULL); /* with what was just added */
+        if (lines != NULL)
+                past_read(&r->past, lines);
+        json_decref(lines);
+        r->landed_step = r->past.landed_step;
+}
+
+int begin_settle(struct run *r, struct stint_error *err)
+{
+        if (settle_leftovers(r, err) != 0)
+                return -1;
+        judge_earlier_stints(r);
+        return 0;
+}
