@@ -57,7 +57,8 @@ static int check_kind(int fd, struct stint_error *err)
         if (fstat(fd, &status) < 0)
                 return error_system(err, errno, "descriptor %d", fd);
         if (!S_ISFIFO(status.st_mode) && !S_ISSOCK(status.st_mode))
-                return error_set(err, EINVAL, "descriptor %d is no pipe: stint-agent is started by `stint run`, not by hand", fd);
+                return error_set(err, EINVAL,
+                                 "descriptor %d is no pipe: stint-agent is started by `stint run`, not by hand", fd);
         return 0;
 }
 

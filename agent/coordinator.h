@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * coordinator: the agent's line to `stint run`, which started it: frames in on stdin, frames out on stdout.  Nothing here
- * waits.  Used by main, which hears the messages, and by every room that has something to report.
+ * coordinator: the agent's line to `stint run`, which started it: frames in on stdin, frames out on stdout.  Nothing
+ * here waits.  Used by main, which hears the messages, and by every room that has something to report.
  */
 #ifndef STINT_COORDINATOR_H
 #define STINT_COORDINATOR_H
@@ -18,11 +18,14 @@ struct coordinator {
 
         /* Set by coordinator_open. */
         int (*on_message)(void *arg, const struct wire_header *message); /* checked by wire_check */
-        void (*on_over)(void *arg, const char *why);                     /* once; why is NULL when stdin ended in order */
+        void (*on_over)(void *arg, const char *why);                     /* once; why NULL: stdin ended in order */
         void *arg;
 };
 
-/* Takes over two descriptors, which must be pipes or sockets, and reads from the first.  They are closed by coordinator_close. */
+/*
+ * Takes over two descriptors, which must be pipes or sockets, and reads from the first.  They are closed by
+ * coordinator_close.
+ */
 int coordinator_open(struct coordinator *c, uv_loop_t *loop, int in_fd, int out_fd,
                      int (*on_message)(void *arg, const struct wire_header *message),
                      void (*on_over)(void *arg, const char *why), void *arg, struct stint_error *err);

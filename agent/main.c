@@ -37,12 +37,13 @@ struct agent {
         int failed;
 };
 
-/* ---- options ------------------------------------------------------------------------------------------------------ */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 static void usage(FILE *out)
 {
         fputs("usage: stint-agent --dir DIR --stint N --run-id HEX --socket NAME\n"
-              "Saves and restores the programs of one node.  Started by `stint run`, which speaks to it over stdin and stdout.\n"
+              "Saves and restores the programs of one node.  Started by `stint run`, which speaks to it over stdin and "
+              "stdout.\n"
               "  --dir DIR      the run directory, an absolute path\n"
               "  --stint N      number of this stint, from 1\n"
               "  --run-id HEX   the run's identity, 32 hexadecimal digits\n"
@@ -124,7 +125,7 @@ static void read_options(struct options *o, int argc, char **argv)
         }
 }
 
-/* ---- what `stint run` says ---------------------------------------------------------------------------------------- */
+/* ---- what `stint run` says --------------------------------------------------------------------------------------- */
 
 static void on_save(struct agent *a, const struct wire_run_save *m)
 {
@@ -198,7 +199,7 @@ static void on_change(void *arg)
         watch_plan(&a->watch);
 }
 
-/* ---- the life of the process -------------------------------------------------------------------------------------- */
+/* ---- the life of the process ------------------------------------------------------------------------------------- */
 
 static void on_term(uv_signal_t *signal, int number_of)
 {

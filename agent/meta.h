@@ -10,8 +10,8 @@
 #include "seal.h"
 
 /*
- * {"format": 1, "run": ..., "step": ..., "stint": ..., "rank": ..., "ranks": ..., "time": ..., "program": ...} into out,
- * zeros behind up to size, which is 1024 at least.  Bytes of program that are not UTF-8 become U+FFFD.
+ * {"format": 1, "run": ..., "step": ..., "stint": ..., "rank": ..., "ranks": ..., "time": ..., "program": ...} into
+ * out, zeros behind up to size, which is 1024 at least.  Bytes of program that are not UTF-8 become U+FFFD.
  */
 void meta_fill(char *out, size_t size, const struct seal *seal, const char *program);
 

@@ -27,7 +27,7 @@ static void watch(struct peer *p)
         uv_poll_start(&p->poll, UV_READABLE | UV_DISCONNECT | (p->first ? UV_WRITABLE : 0), on_event);
 }
 
-/* ---- in ----------------------------------------------------------------------------------------------------------- */
+/* ---- in ---------------------------------------------------------------------------------------------------------- */
 
 /* One message.  1: there may be more; 0: no more for now, or the peer is closed. */
 static int take(struct peer *p)
@@ -64,7 +64,7 @@ int peer_hung_up(const struct peer *p)
         return recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
-/* ---- out ---------------------------------------------------------------------------------------------------------- */
+/* ---- out --------------------------------------------------------------------------------------------------------- */
 
 static void drop_first(struct peer *p)
 {
@@ -137,7 +137,7 @@ int peer_send(struct peer *p, const void *message, int fd)
         return code == 0 ? 0 : -1;
 }
 
-/* ---- the handle --------------------------------------------------------------------------------------------------- */
+/* ---- the handle -------------------------------------------------------------------------------------------------- */
 
 static void on_event(uv_poll_t *poll, int status, int events)
 {
@@ -167,7 +167,8 @@ static void on_handle_closed(uv_handle_t *handle)
 
 int peer_open(struct peer *p, uv_loop_t *loop, int fd, pid_t pid,
               void (*on_message)(struct peer *, const struct wire_header *message, int *fd),
-              void (*on_gone)(struct peer *, const char *why), void (*on_closed)(struct peer *), struct stint_error *err)
+              void (*on_gone)(struct peer *, const char *why), void (*on_closed)(struct peer *),
+              struct stint_error *err)
 {
         int rc = uv_poll_init(loop, &p->poll, fd);
 

@@ -21,7 +21,7 @@ struct peer {
         unsigned waiting; /* letters in the queue */
 
         /* Set by peer_open. */
-        void (*on_message)(struct peer *, const struct wire_header *message, int *fd); /* *fd or -1; take it by setting -1 */
+        void (*on_message)(struct peer *, const struct wire_header *message, int *fd); /* taken by setting *fd to -1 */
         void (*on_gone)(struct peer *, const char *why); /* it closed (why NULL) or broke the rules: call peer_close */
         void (*on_closed)(struct peer *);                /* after peer_close: the struct may be freed */
 };
@@ -29,9 +29,12 @@ struct peer {
 /* Watches fd, which is closed by peer_close.  After a failure fd is closed and the struct may be freed at once. */
 int peer_open(struct peer *p, uv_loop_t *loop, int fd, pid_t pid,
               void (*on_message)(struct peer *, const struct wire_header *message, int *fd),
-              void (*on_gone)(struct peer *, const char *why), void (*on_closed)(struct peer *), struct stint_error *err);
+              void (*on_gone)(struct peer *, const char *why), void (*on_closed)(struct peer *),
+              struct stint_error *err);
 
-/* Sends a message, with a descriptor beside it unless fd is -1 (which stays open here).  -1 when it can never arrive. */
+/*
+ * Sends a message, with a descriptor beside it unless fd is -1 (which stays open here).  -1 when it can never arrive.
+ */
 int peer_send(struct peer *p, const void *message, int fd);
 
 /* Whether the other end has closed, although the loop has not said so yet. */

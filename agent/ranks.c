@@ -16,7 +16,7 @@
 #include "restoring.h"
 #include "saving.h"
 
-/* ---- one rank ----------------------------------------------------------------------------------------------------- */
+/* ---- one rank ---------------------------------------------------------------------------------------------------- */
 
 void rank_publish(struct rank *rank)
 {
@@ -77,7 +77,7 @@ static int anyone_connected(const struct ranks *r)
         return 0;
 }
 
-/* ---- coming and going --------------------------------------------------------------------------------------------- */
+/* ---- coming and going -------------------------------------------------------------------------------------------- */
 
 static void on_closed(struct peer *peer)
 {
@@ -101,7 +101,8 @@ static void disconnect(struct rank *rank, const char *why)
         if (rank->known) {
                 saving_gone(rank);
                 WIRE_INIT(&gone, WIRE_AGENT_GONE);
-                gone.step = rank->said_bye ? rank->bye_step : atomic_load_explicit(&rank->page->step, memory_order_relaxed);
+                gone.step = rank->said_bye ? rank->bye_step
+                                           : atomic_load_explicit(&rank->page->step, memory_order_relaxed);
                 coordinator_send(r->run, &gone);
         }
         peer_close(&rank->peer);
@@ -133,7 +134,8 @@ static int check_hello(struct ranks *r, const struct wire_hello *m, struct stint
 
         if (m->oldest > WIRE_VERSION || m->newest < WIRE_VERSION)
                 return error_set(err, EPROTONOSUPPORT,
-                                 "this stint-agent speaks protocol %d and libstint %s speaks %u to %u: install the same release "
+                                 "this stint-agent speaks protocol %d and libstint %s speaks %u to %u: install the "
+                                 "same release "
                                  "of both",
                                  WIRE_VERSION, m->library, m->oldest, m->newest);
         if (m->ranks < 1 || m->rank < 0 || m->rank >= m->ranks)
@@ -150,7 +152,8 @@ static int check_hello(struct ranks *r, const struct wire_hello *m, struct stint
                                  "(--stint-name)",
                                  m->rank, (int)same->peer.pid);
         if (r->of && r->of != m->ranks)
-                return error_set(err, EINVAL, "this process says there are %d ranks, others of this run say %d", m->ranks, r->of);
+                return error_set(err, EINVAL, "this process says there are %d ranks, others of this run say %d",
+                                 m->ranks, r->of);
         return 0;
 }
 
@@ -226,7 +229,7 @@ static void on_hello(struct rank *rank, const struct wire_hello *m)
         r->on_change(r->arg);
 }
 
-/* ---- staging ------------------------------------------------------------------------------------------------------ */
+/* ---- staging ----------------------------------------------------------------------------------------------------- */
 
 static void refuse_layout(struct rank *rank, uint32_t layout, const struct stint_error *why)
 {
@@ -306,7 +309,7 @@ static void on_layout(struct rank *rank, const struct wire_layout *m, int *fd)
         work_start(rank->ranks->loop, &rank->ranks->hdf5, &job->work, staging_job_run, on_staging);
 }
 
-/* ---- what programs say -------------------------------------------------------------------------------------------- */
+/* ---- what programs say ------------------------------------------------------------------------------------------- */
 
 static void on_ask_save(struct rank *rank, const struct wire_ask_save *m)
 {
@@ -384,7 +387,7 @@ void ranks_completed(struct ranks *r, const struct wire_run_completed *m)
                         rank_send(rank, &completed, -1);
 }
 
-/* ---- the listener ------------------------------------------------------------------------------------------------- */
+/* ---- the listener ------------------------------------------------------------------------------------------------ */
 
 static void add(struct ranks *r, int fd, uid_t uid, pid_t pid)
 {

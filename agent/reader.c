@@ -37,10 +37,11 @@ static int check_seal(const struct reader *r, const char *path, struct stint_err
         if (strcmp(s->run_id, r->run_id) != 0)
                 return error_set(err, EBADMSG, "%s belongs to another run, %s", path, s->run_id);
         if (s->rank != r->rank || s->ranks != r->ranks)
-                return error_set(err, EBADMSG, "%s is of rank %u of %u, not of rank %u of %u", path, s->rank, s->ranks, r->rank,
-                                 r->ranks);
+                return error_set(err, EBADMSG, "%s is of rank %u of %u, not of rank %u of %u", path, s->rank, s->ranks,
+                                 r->rank, r->ranks);
         if (s->step < 0 || s->step > r->checkpoint_step)
-                return error_set(err, EBADMSG, "%s is of step %lld, after that of its checkpoint", path, (long long)s->step);
+                return error_set(err, EBADMSG, "%s is of step %lld, after that of its checkpoint", path,
+                                 (long long)s->step);
         if (s->root != r->root || s->file_bytes != r->file_bytes)
                 return error_set(err, EBADMSG, "%s is not the seal that the manifest was made from", path);
         return 0;
@@ -104,7 +105,8 @@ static int read_image(const struct reader *r, int fd, const char *path, struct s
                 return -1;
         image = mmap(NULL, r->file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
         if (image == MAP_FAILED) {
-                error_system(err, errno, "cannot map %llu bytes to read %s into", (unsigned long long)r->file_bytes, path);
+                error_system(err, errno, "cannot map %llu bytes to read %s into", (unsigned long long)r->file_bytes,
+                             path);
                 close(memory);
                 return -1;
         }

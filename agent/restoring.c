@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * restoring: from RESTORE to RESTORE_DONE.  Called by ranks for what programs say and by main for what `stint run` says.
- * An image is held back until RUN_USE, because all ranks must take the same checkpoint or none.
+ * restoring: from RESTORE to RESTORE_DONE.  Called by ranks for what programs say and by main for what `stint run`
+ * says.  An image is held back until RUN_USE, because all ranks must take the same checkpoint or none.
  */
 #include "restoring.h"
 
@@ -29,18 +29,22 @@ void restoring_ask(struct rank *rank, const struct wire_restore *m)
 
 void restoring_done(struct rank *rank, const struct wire_restore_done *m)
 {
-        struct wire_agent_restore_done done = { .rank = rank->rank, .code = m->code, .step = m->step, .copy_ns = m->copy_ns };
+        struct wire_agent_restore_done done = {
+                .rank = rank->rank, .code = m->code, .step = m->step, .copy_ns = m->copy_ns
+        };
 
         WIRE_INIT(&done, WIRE_AGENT_RESTORE_DONE);
         memcpy(done.text, m->text, sizeof done.text);
         coordinator_send(rank->ranks->run, &done);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 static void report(struct rank *rank, const struct stint_error *err, int64_t took_ns, uint64_t bytes)
 {
-        struct wire_agent_restore_read m = { .rank = rank->rank, .code = err->code, .took_ns = took_ns, .bytes = bytes };
+        struct wire_agent_restore_read m = {
+                .rank = rank->rank, .code = err->code, .took_ns = took_ns, .bytes = bytes
+        };
 
         WIRE_INIT(&m, WIRE_AGENT_RESTORE_READ);
         wire_text(m.text, sizeof m.text, err->text);
@@ -101,7 +105,7 @@ static void start_reader(struct rank *rank, const struct wire_run_restore *m)
         work_start(rank->ranks->loop, NULL, &reader->work, reader_run, on_read);
 }
 
-/* ---- handing over ------------------------------------------------------------------------------------------------- */
+/* ---- handing over ------------------------------------------------------------------------------------------------ */
 
 static void set_best(struct wire_restore_image *out, double value, uint32_t goal, const char *name)
 {
@@ -150,7 +154,9 @@ static void hand_over(struct rank *rank, const struct wire_run_use *m)
 {
         const struct wire_run_best *best = &rank->ranks->best;
         const struct seal *seal = &rank->image->seal;
-        struct wire_restore_image image = { .status = RESTORE_IMAGE, .step = seal->step, .image_bytes = seal->file_bytes };
+        struct wire_restore_image image = { .status = RESTORE_IMAGE,
+                                            .step = seal->step,
+                                            .image_bytes = seal->file_bytes };
 
         WIRE_INIT(&image, WIRE_RESTORE_IMAGE);
         image.checkpoint_step = rank->wanted.checkpoint_step;
@@ -181,7 +187,8 @@ void restoring_use(struct ranks *r, const struct wire_run_use *m)
         }
         failed.code = code ? code : EPROTO;
         wire_text(failed.text, sizeof failed.text,
-                  code ? "the image could not be handed over (fault restore.before_use)" : "there is no image to hand over");
+                  code ? "the image could not be handed over (fault restore.before_use)"
+                       : "there is no image to hand over");
         log_error("rank %d: %s", rank->rank, failed.text);
         restoring_drop(rank);
         answer_without(rank, &failed);

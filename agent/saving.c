@@ -16,7 +16,7 @@
 #include "log.h"
 #include "writer.h"
 
-/* ---- reports ------------------------------------------------------------------------------------------------------ */
+/* ---- reports ----------------------------------------------------------------------------------------------------- */
 
 static void report_failure(struct rank *rank, uint32_t save_id, uint32_t attempt, int64_t checkpoint_step,
                            const struct stint_error *why)
@@ -51,7 +51,7 @@ static void report_sealed(struct rank *rank, const struct wire_snapshot *s, uint
         coordinator_send(rank->ranks->run, &m);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void on_written(struct work *work)
 {
@@ -117,7 +117,7 @@ static void start_writer(struct rank *rank, uint32_t attempt)
         work_start(rank->ranks->loop, NULL, &w->work, writer_run, on_written);
 }
 
-/* ---- snapshots ---------------------------------------------------------------------------------------------------- */
+/* ---- snapshots --------------------------------------------------------------------------------------------------- */
 
 /* The attempt that a program's answer belongs to; it is not waited for any more. */
 static uint32_t answered(struct rank *rank, uint32_t save_id)
@@ -134,14 +134,16 @@ static uint32_t answered(struct rank *rank, uint32_t save_id)
 static int check_snapshot(const struct rank *rank, const struct wire_snapshot *m, struct stint_error *err)
 {
         if (m->step < 0 || m->checkpoint_step < m->step)
-                return error_set(err, EBADMSG, "rank %d has step %lld of a checkpoint of step %lld, which cannot be", rank->rank,
-                                 (long long)m->step, (long long)m->checkpoint_step);
+                return error_set(err, EBADMSG, "rank %d has step %lld of a checkpoint of step %lld, which cannot be",
+                                 rank->rank, (long long)m->step, (long long)m->checkpoint_step);
         if (rank->writer)
-                return error_set(err, EBUSY, "rank %d: its snapshot before this one is still being written", rank->rank);
+                return error_set(err, EBUSY, "rank %d: its snapshot before this one is still being written",
+                                 rank->rank);
         if (m->flags & SNAPSHOT_UNCHANGED)
                 return 0;
         if (!rank->staging || rank->layout != m->layout)
-                return error_set(err, EPROTO, "rank %d: its snapshot is in a staging area that is not there any more", rank->rank);
+                return error_set(err, EPROTO, "rank %d: its snapshot is in a staging area that is not there any more",
+                                 rank->rank);
         return 0;
 }
 
@@ -151,7 +153,8 @@ static void turn_down(struct rank *rank, const struct wire_snapshot *m)
         struct wire_result result = { .save_id = m->save_id, .step = m->step };
 
         WIRE_INIT(&result, WIRE_RESULT);
-        wire_text(result.text, sizeof result.text, "that save was given up before this rank had reached its safe point");
+        wire_text(result.text, sizeof result.text,
+                  "that save was given up before this rank had reached its safe point");
         rank_send(rank, &result, -1);
 }
 
@@ -183,7 +186,8 @@ void saving_snapshot_failed(struct rank *rank, const struct wire_snapshot_failed
         const uint32_t attempt = answered(rank, m->save_id);
         struct stint_error err = { 0 };
 
-        error_set(&err, m->code > 0 ? m->code : EIO, "%s", m->text[0] ? m->text : "the program could not copy its state");
+        error_set(&err, m->code > 0 ? m->code : EIO, "%s",
+                  m->text[0] ? m->text : "the program could not copy its state");
         report_failure(rank, m->save_id, attempt, -1, &err);
 }
 
@@ -205,12 +209,13 @@ void saving_forget(struct rank *rank)
         rank->snapshot.save_id = 0;
 }
 
-/* ---- what `stint run` says ---------------------------------------------------------------------------------------- */
+/* ---- what `stint run` says --------------------------------------------------------------------------------------- */
 
 /* The word first, so that a program that is training sees it; then the message, for one that waits at its socket. */
 static void ask(struct rank *rank, const struct wire_run_save *m)
 {
-        struct wire_wake wake = { .save_id = m->save_id, .flags = (uint32_t)save_is_final((enum save_reason)m->reason) };
+        struct wire_wake wake = { .save_id = m->save_id,
+                                  .flags = (uint32_t)save_is_final((enum save_reason)m->reason) };
 
         WIRE_INIT(&wake, WIRE_WAKE);
         rank->asked_id = m->save_id;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * saving: one save as the agent sees it: ask the programs, take their snapshots, have them written, report.  Which saves
- * there are, and what they amount to, is decided by `stint run`.
+ * saving: one save as the agent sees it: ask the programs, take their snapshots, have them written, report.  Which
+ * saves there are, and what they amount to, is decided by `stint run`.
  */
 #ifndef STINT_SAVING_H
 #define STINT_SAVING_H

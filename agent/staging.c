@@ -42,7 +42,7 @@ void staging_drop(struct staging *s)
         free(s);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 int staging_populate(void *memory, uint64_t bytes, struct stint_error *err)
 {
@@ -52,7 +52,8 @@ int staging_populate(void *memory, uint64_t bytes, struct stint_error *err)
         if (madvise(memory, bytes, MADV_POPULATE_WRITE) == 0)
                 return 0;
         if (errno != EINVAL)
-                return error_system(err, errno == EFAULT ? ENOMEM : errno, "the memory for staging cannot be made present");
+                return error_system(err, errno == EFAULT ? ENOMEM : errno,
+                                    "the memory for staging cannot be made present");
         for (at = 0; at < bytes; at += PAGE)
                 page[at] = page[at]; /* a write is what makes the page */
         return 0;
@@ -76,12 +77,13 @@ int staging_room(uint64_t bytes, struct stint_error *err)
         fclose(f);
         if (!known || bytes / 1024 < available_kib)
                 return 0;
-        return error_set(err, ENOMEM, "staging needs %s of memory and this node has %s left; ask the scheduler for more memory",
+        return error_set(err, ENOMEM,
+                         "staging needs %s of memory and this node has %s left; ask the scheduler for more memory",
                          size_format(need, sizeof need, (int64_t)bytes),
                          size_format(have, sizeof have, (int64_t)available_kib * 1024));
 }
 
-/* ---- one job ------------------------------------------------------------------------------------------------------ */
+/* ---- one job ----------------------------------------------------------------------------------------------------- */
 
 /* The layout as memory of our own: what the program could still do to its memfd must not matter. */
 static void *read_table(const struct staging_job *job, struct stint_error *err)
@@ -98,7 +100,8 @@ static void *read_table(const struct staging_job *job, struct stint_error *err)
         }
         seals = fcntl(job->table_fd, F_GET_SEALS);
         if (seals < 0 || !(seals & F_SEAL_WRITE) || channel_memory_check(job->table_fd, bytes, NULL) < 0) {
-                error_set(err, EBADMSG, "the layout does not come in sealed memory of %llu bytes", (unsigned long long)bytes);
+                error_set(err, EBADMSG, "the layout does not come in sealed memory of %llu bytes",
+                          (unsigned long long)bytes);
                 return NULL;
         }
         table = malloc(bytes ? bytes : 1);
@@ -134,15 +137,18 @@ static int same_layout(const struct staging_job *job, const unsigned char *table
                 return 0;
         for (i = 0; i < job->count; i++) {
                 const uint64_t at = i * job->record_bytes;
+                const unsigned char *before = old->image + old->table_offset;
 
-                if (memcmp(table + at + skip, old->image + old->table_offset + at + skip, job->record_bytes - skip) != 0)
+                if (memcmp(table + at + skip, before + at + skip, job->record_bytes - skip) != 0)
                         return 0;
         }
         return 1;
 }
 
-/* Takes the old staging when its size is right, its pages being there already; else lets it go before a new one is made,
- * so that there are never two where one is needed. */
+/*
+ * Takes the old staging when its size is right, its pages being there already; else lets it go before a new one is
+ * made, so that there are never two where one is needed.
+ */
 static struct staging *memory_for(struct staging_job *job, uint64_t image_bytes, struct stint_error *err)
 {
         struct staging *s = job->old;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * store: builds the HDF5 file of a checkpoint without its data; the one room that knows HDF5.  template.c calls in, on a
- * thread.
+ * store: builds the HDF5 file of a checkpoint without its data; the one room that knows HDF5.  template.c calls in, on
+ * a thread.
  *
- * The file is written in two passes.  In the first, with everything aligned to 64 bytes, come the datasets of /stint, so
- * that records and hashes can be used in place.  In the second come the tensors, those of a page and more aligned to
+ * The file is written in two passes.  In the first, with everything aligned to 64 bytes, come the datasets of /stint,
+ * so that records and hashes can be used in place.  In the second come the tensors, those of a page and more aligned to
  * pages; smaller ones stand as close as HDF5 puts them, for each gap costs HDF5 a search in its list of gaps.  All
  * datasets are contiguous, allocated at once and never filled, so the file stays a hole where its data will be.  Times
  * are not tracked: the same tensors give the same bytes.
@@ -42,7 +42,7 @@ struct builder {
         int depth;
 };
 
-/* ---- what HDF5 says when it fails --------------------------------------------------------------------------------- */
+/* ---- what HDF5 says when it fails -------------------------------------------------------------------------------- */
 
 struct why {
         int have, code;
@@ -77,7 +77,7 @@ static int refuse(struct stint_error *err, const char *doing)
                          why.have ? why.text : "it gave no reason");
 }
 
-/* ---- types -------------------------------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------------------------------------- */
 
 /* IEEE 754 binary16, little-endian, which HDF5 1.10 has no name for. */
 static hid_t half_type(void)
@@ -244,7 +244,7 @@ static hid_t record_type(uint32_t record_bytes)
         return type;
 }
 
-/* ---- beginning and end -------------------------------------------------------------------------------------------- */
+/* ---- beginning and end ------------------------------------------------------------------------------------------- */
 
 static void builder_close(struct builder *b)
 {
@@ -308,7 +308,8 @@ static hid_t access_plist(uint64_t count, hsize_t threshold, hsize_t alignment)
                 return -1;
         if (H5Pset_fapl_sec2(plist) < 0 || H5Pset_fclose_degree(plist, H5F_CLOSE_STRONG) < 0 ||
             H5Pset_libver_bounds(plist, H5F_LIBVER_V18, H5F_LIBVER_V110) < 0 ||
-            H5Pset_alignment(plist, threshold, alignment) < 0 || H5Pset_meta_block_size(plist, metadata_block(count)) < 0
+            H5Pset_alignment(plist, threshold, alignment) < 0 ||
+            H5Pset_meta_block_size(plist, metadata_block(count)) < 0
 #if H5_VERSION_GE(1, 10, 7)
             || H5Pset_file_locking(plist, 0, 1) < 0 /* nobody else knows of this file */
 #endif
@@ -358,7 +359,7 @@ static int file_close(struct builder *b, struct stint_error *err)
         return H5Fclose(file) < 0 ? refuse(err, "writing the template") : 0;
 }
 
-/* ---- groups and datasets ------------------------------------------------------------------------------------------ */
+/* ---- groups and datasets ----------------------------------------------------------------------------------------- */
 
 /*
  * The group that is the parent of /state/NAME, made when it is not there.  The groups on the way stay open until a name

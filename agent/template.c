@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* template: where the template of a checkpoint file is built, as a file, and how it is read.  Called by staging, on a thread. */
+/*
+ * template: where the template of a checkpoint file is built, as a file, and how it is read.  Called by staging, on a
+ * thread.
+ */
 #include "template.h"
 
 #include <errno.h>

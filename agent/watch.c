@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * watch: decides nothing by itself: deadline_plan() does, with what the control pages and `stint run` say.  Called by main
- * and by two timers.
+ * watch: decides nothing by itself: deadline_plan() does, with what the control pages and `stint run` say.  Called by
+ * main and by two timers.
  *
  * Control pages are written by programs, so what they say is only ever used as numbers.
  */
@@ -12,8 +12,10 @@
 #include "histogram.h"
 
 #define TICK_MS 1000
-#define LEARNING_MS 50 /* the same, until training has begun and a save was measured: steps are looked at, nobody tells */
-#define RETRY_NS CLOCK_SECOND /* a trigger that `stint run` dropped, because of a save in flight, is repeated so late, or after the interval */
+/* As TICK_MS, until training has begun and a save was measured: nobody tells of steps, they are looked at. */
+#define LEARNING_MS 50
+/* A trigger that `stint run` dropped, because of a save in flight, is repeated so late, or after a shorter interval. */
+#define RETRY_NS CLOCK_SECOND
 #define EXTENDED_NS CLOCK_SECOND /* a deadline that moved back by more than this is another one */
 
 /* What one program's control page says. */
@@ -82,7 +84,7 @@ static int gather(struct watch *w)
         return ranks;
 }
 
-/* ---- acting ------------------------------------------------------------------------------------------------------- */
+/* ---- acting ------------------------------------------------------------------------------------------------------ */
 
 static int64_t left_of(const struct watch *w)
 {
@@ -171,7 +173,7 @@ void watch_plan(struct watch *w)
         arm(w, next_of(w, &plan));
 }
 
-/* ---- progress ----------------------------------------------------------------------------------------------------- */
+/* ---- progress ---------------------------------------------------------------------------------------------------- */
 
 static void report(const struct watch *w, const struct rank *rank, int64_t lead_ns)
 {
@@ -202,7 +204,7 @@ static void on_tick(uv_timer_t *timer)
                         report(w, rank, lead_ns);
 }
 
-/* ---- what `stint run` says ---------------------------------------------------------------------------------------- */
+/* ---- what `stint run` says --------------------------------------------------------------------------------------- */
 
 void watch_deadline(struct watch *w, const struct wire_run_deadline *m)
 {
@@ -247,7 +249,7 @@ void watch_save(struct watch *w, const struct wire_run_save *m)
         watch_plan(w);
 }
 
-/* ---- beginning and end -------------------------------------------------------------------------------------------- */
+/* ---- beginning and end ------------------------------------------------------------------------------------------- */
 
 void watch_open(struct watch *w, uv_loop_t *loop, struct ranks *ranks)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * watch: the agent's own timer.  Gathers what deadline.h asks for, tells `stint run` when a save is due, keeps the times in
- * the control pages right, and reports progress once a second while a program is connected.
+ * watch: the agent's own timer.  Gathers what deadline.h asks for, tells `stint run` when a save is due, keeps the
+ * times in the control pages right, and reports progress once a second while a program is connected.
  */
 #ifndef STINT_WATCH_H
 #define STINT_WATCH_H

@@ -14,8 +14,10 @@ void work_prepare(void)
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         char text[16];
 
-        /* A rank's write waits for the disk most of the time, so a few threads more than cores do no harm; many ranks on one
-         * node share the disk, so many threads do no good. */
+        /*
+         * A rank's write waits for the disk most of the time, so a few threads more than cores do no harm; many ranks
+         * on one node share the disk, so many threads do no good.
+         */
         if (cores < WORK_THREADS_LEAST)
                 cores = WORK_THREADS_LEAST;
         if (cores > WORK_THREADS_MOST)

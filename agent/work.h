@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * work: everything of the agent that blocks (HDF5, hashing, reading, writing, populating memory) goes to libuv's threads
- * through here.  Jobs of one line run one after another, in the order they were started: HDF5 must not be entered twice at
- * the same time.  Jobs without a line run side by side.
+ * work: everything of the agent that blocks (HDF5, hashing, reading, writing, populating memory) goes to libuv's
+ * threads through here.  Jobs of one line run one after another, in the order they were started: HDF5 must not be
+ * entered twice at the same time.  Jobs without a line run side by side.
  */
 #ifndef STINT_WORK_H
 #define STINT_WORK_H
@@ -19,7 +19,7 @@ struct work {
         uv_loop_t *loop;
         struct work_line *line;
         struct work *next;
-        void (*run)(struct work *);  /* on a thread: may block, must not touch the loop or what the loop's thread owns */
+        void (*run)(struct work *);  /* on a thread: may block, must not touch what the loop's thread owns */
         void (*done)(struct work *); /* on the loop's thread, afterwards; may free the job */
 };
 

@@ -67,7 +67,10 @@ static int create(const char *path, int flags, struct stint_error *err)
         return fd >= 0 ? fd : error_system(err, errno, "cannot create %s", path);
 }
 
-/* Past the page cache the disk is used at twice the speed; not every filesystem can (tmpfs before Linux 6.6, some FUSE). */
+/*
+ * Past the page cache the disk is used at twice the speed; not every filesystem can (tmpfs before Linux 6.6, some
+ * FUSE).
+ */
 static int create_file(struct part *p, struct stint_error *err)
 {
         const int fd = create(p->file, 0, err);
@@ -92,7 +95,7 @@ static int part_create(struct part *p, const struct writer *w, struct stint_erro
         return point("save.after_create", p->file, err);
 }
 
-/* ---- the hashes --------------------------------------------------------------------------------------------------- */
+/* ---- the hashes -------------------------------------------------------------------------------------------------- */
 
 /* The hashing of an image, on a thread of its own while the blocks without hashes in them are written already. */
 struct hashing {
@@ -143,7 +146,7 @@ static int hashing_end(struct hashing *h, struct stint_error *err)
         return h->failed ? error_set(err, h->err.code, "%s", h->err.text) : 0;
 }
 
-/* ---- the file ----------------------------------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
 
 /*
  * Reserves the whole file: a full disk is found out before gigabytes are written, and writing past the page cache is
@@ -159,7 +162,8 @@ static int reserve(const struct part *p, uint64_t bytes, struct stint_error *err
         } while (rc < 0 && errno == EINTR);
         if (rc == 0 || (errno != ENOSPC && errno != EDQUOT && errno != EFBIG && errno != EIO))
                 return 0;
-        return error_system(err, errno, "cannot reserve %s for %s", size_format(size, sizeof size, (int64_t)bytes), p->file);
+        return error_system(err, errno, "cannot reserve %s for %s", size_format(size, sizeof size, (int64_t)bytes),
+                            p->file);
 }
 
 static int leave_direct(struct part *p, struct stint_error *err)
@@ -185,7 +189,9 @@ static int write_block(struct part *p, const unsigned char *image, uint64_t at, 
         return error_set(err, why.code, "%s", why.text);
 }
 
-/* Blocks that wait for the hashes: those that hold some, and the end of the file, which is not written past the cache. */
+/*
+ * Blocks that wait for the hashes: those that hold some, and the end of the file, which is not written past the cache.
+ */
 static int is_late(const struct staging *s, uint64_t at, uint64_t n)
 {
         return at + n == s->image_bytes || (at < s->hashes_offset + s->count * 8 && s->hashes_offset < at + n);

@@ -138,8 +138,10 @@ static int as_good(const struct seal_metric *a, const struct seal_metric *b)
         return a->goal == STINT_GOAL_MIN ? a->value <= b->value : a->value >= b->value;
 }
 
-/* Checkpoints that decided by another metric, before the program changed it, cannot be compared; the newest one's metric is
- * what counts.  The walk goes from new to old, so an older one that is as good replaces a newer one. */
+/*
+ * Checkpoints that decided by another metric, before the program changed it, cannot be compared; the newest one's
+ * metric is what counts.  The walk goes from new to old, so an older one that is as good replaces a newer one.
+ */
 const struct catalog_entry *catalog_best(const struct catalog *c)
 {
         const struct catalog_entry *best = NULL;

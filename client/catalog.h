@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* catalog: what a run directory's checkpoints/ holds, read anew each time: whole ones with their manifests, and the rest. */
+/*
+ * catalog: what a run directory's checkpoints/ holds, read anew each time: whole ones with their manifests, and the
+ * rest.
+ */
 #ifndef STINT_CATALOG_H
 #define STINT_CATALOG_H
 
@@ -18,15 +21,17 @@ struct catalog_entry {
 };
 
 struct catalog {
-        struct catalog_entry *entries; /* whole ones with manifests first, newest (lineage, step) first; then the others by name */
+        struct catalog_entry *entries; /* whole ones, the newest (lineage, step) first; then the others by name */
         size_t n, whole;               /* all; those with manifests, which come first */
 };
 
 /* Lists RUN/checkpoints.  A directory that is not there is an empty catalog. */
 int catalog_read(struct catalog *c, const char *run_dir, struct stint_error *err);
 
-/* The best whole checkpoint by the first metric with a goal in rank 0's metrics; NULL when none has one.  Non-finite values
- * never count.  Of equal ones the older. */
+/*
+ * The best whole checkpoint by the first metric with a goal in rank 0's metrics; NULL when none has one.  Non-finite
+ * values never count.  Of equal ones the older.
+ */
 const struct catalog_entry *catalog_best(const struct catalog *c);
 
 /* The whole checkpoint of that step, or NULL. */

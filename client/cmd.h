@@ -17,8 +17,8 @@ int cmd_save(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /*
- * Reads a verb's options; answers -1 to go on, else the exit code: 0 after --help (usage, then the table), EXIT_OWN after a
- * mistake, which was said.  words receives what is no option.
+ * Reads a verb's options; answers -1 to go on, else the exit code: 0 after --help (usage, then the table), EXIT_OWN
+ * after a mistake, which was said.  words receives what is no option.
  */
 int cmd_flags(const char *usage, const struct flag *table, void *target, char **argv, char ***words);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* doctor: the checks of `stint doctor` and how they say what they found.  doctor_node.c looks at the machine, doctor_disk.c
- * at where the run lives. */
+/*
+ * doctor: the checks of `stint doctor` and how they say what they found.  doctor_node.c looks at the machine,
+ * doctor_disk.c at where the run lives.
+ */
 #ifndef STINT_DOCTOR_H
 #define STINT_DOCTOR_H
 

@@ -11,7 +11,7 @@ struct flag {
         const char *name;    /* "--json"; NULL ends the table */
         const char *value;   /* what its value is called in the help, "D"; NULL: it has none */
         size_t offset;       /* of the field that `read` fills, in the struct the table is for */
-        int (*read)(void *field, const char *text, struct stint_error *err); /* text is NULL for a flag without a value */
+        int (*read)(void *field, const char *text, struct stint_error *err); /* text NULL: a flag without a value */
         const char *help;    /* NULL: not shown */
         const char *heading; /* begins a group of the help */
 };
@@ -30,8 +30,8 @@ enum flags_words {
 
 /*
  * Reads argv (NULL at the end, without the program's and the verb's name) into *target, both `--name=value` and
- * `--name value`, up to a "--".  *words receives what is no option, NULL at the end: with FLAGS_ANYWHERE gathered at the
- * beginning of argv, with FLAGS_FIRST the rest of argv, which then is left as it was.
+ * `--name value`, up to a "--".  *words receives what is no option, NULL at the end: with FLAGS_ANYWHERE gathered at
+ * the beginning of argv, with FLAGS_FIRST the rest of argv, which then is left as it was.
  * -1 with EINVAL, naming the nearest option that exists; 1 at --help or -h, which the caller answers.
  */
 int flags_read(const struct flag *table, void *target, char **argv, enum flags_words where, char ***words,

@@ -74,8 +74,9 @@ static int job_signal(struct job *j, pid_t except, const int *signals)
 }
 
 /*
- * The steps of the job, which hear of its end before the batch process does.  The agent is the only one: the program was
- * started by the batch process itself, and belongs to it.  (A launcher such as mpirun would take its ranks with it.)
+ * The steps of the job, which hear of its end before the batch process does.  The agent is the only one: the program
+ * was started by the batch process itself, and belongs to it.  (A launcher such as mpirun would take its ranks with
+ * it.)
  */
 static void job_signal_steps(const int *signals)
 {
@@ -374,7 +375,8 @@ static void say_no_requeue(const struct job *j, struct wire_scheduler_answer *an
         if (j->why == END_CANCELLED)
                 wire_text(answer->text, sizeof answer->text, "the job was cancelled");
         else
-                snprintf(answer->text, sizeof answer->text, "all %d requeues of --stint-requeues are used", j->o->requeues);
+                snprintf(answer->text, sizeof answer->text, "all %d requeues of --stint-requeues are used",
+                         j->o->requeues);
 }
 
 static void on_question(void *arg, const struct wire_scheduler_ask *ask, struct wire_scheduler_answer *answer)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * manifest: the text of manifest.json, made and read back, and compared with the checkpoint it stands in.  The commit and
- * the settling of leftovers write it; the catalog, the restore and `stint verify` read it.
+ * manifest: the text of manifest.json, made and read back, and compared with the checkpoint it stands in.  The commit
+ * and the settling of leftovers write it; the catalog, the restore and `stint verify` read it.
  *
  * The text is JSON for people and jq, and its last line names the hash of every byte before it, so that a flipped byte
  * anywhere in it is found: what follows the hashed bytes is compared with what it must be, character by character.
@@ -36,11 +36,11 @@
 static int belongs(const struct seal *first, const struct seal *s, uint32_t i, uint32_t n, struct stint_error *err)
 {
         if (s->rank != i || s->ranks != n)
-                return error_set(err, EBADMSG, "the seal of rank %u of %u says that it is of rank %u of %u", i, n, s->rank,
-                                 s->ranks);
+                return error_set(err, EBADMSG, "the seal of rank %u of %u says that it is of rank %u of %u", i, n,
+                                 s->rank, s->ranks);
         if (strcmp(s->run_id, first->run_id) != 0)
-                return error_set(err, EBADMSG, "the seal of rank %u is of run %.32s, that of rank 0 of run %.32s", i, s->run_id,
-                                 first->run_id);
+                return error_set(err, EBADMSG, "the seal of rank %u is of run %.32s, that of rank 0 of run %.32s", i,
+                                 s->run_id, first->run_id);
         if (s->stint != first->stint || s->lineage != first->lineage)
                 return error_set(err, EBADMSG, "the seals of rank 0 and rank %u were written by different stints", i);
         return 0;
@@ -105,10 +105,10 @@ static json_t *rank_to_json(const struct manifest *m, const struct manifest_rank
 {
         char file[RUNDIR_NAME];
 
-        return json_pack("{s:i, s:I, s:s, s:I, s:I, s:I, s:o, s:o}", "rank", (int)r->rank, "step", (json_int_t)r->step, "file",
-                         rundir_rank_file(file, r->rank, m->ranks), "bytes", (json_int_t)r->file_bytes, "state_bytes",
-                         (json_int_t)r->state_bytes, "tensors", (json_int_t)r->tensors, "root", hex(r->root), "seal",
-                         hex(r->seal_checksum));
+        return json_pack("{s:i, s:I, s:s, s:I, s:I, s:I, s:o, s:o}", "rank", (int)r->rank, "step", (json_int_t)r->step,
+                         "file", rundir_rank_file(file, r->rank, m->ranks), "bytes", (json_int_t)r->file_bytes,
+                         "state_bytes", (json_int_t)r->state_bytes, "tensors", (json_int_t)r->tensors, "root",
+                         hex(r->root), "seal", hex(r->seal_checksum));
 }
 
 /* JSON has no word for NaN and the infinities; they are strings here, and read back the same. */
@@ -201,8 +201,8 @@ static int rank_from_json(struct manifest_rank *r, json_t *object)
 {
         json_int_t rank, step, file_bytes, state_bytes, tensors;
 
-        if (json_unpack(object, "{s:I, s:I, s:I, s:I, s:I}", "rank", &rank, "step", &step, "bytes", &file_bytes, "state_bytes",
-                        &state_bytes, "tensors", &tensors) != 0)
+        if (json_unpack(object, "{s:I, s:I, s:I, s:I, s:I}", "rank", &rank, "step", &step, "bytes", &file_bytes,
+                        "state_bytes", &state_bytes, "tensors", &tensors) != 0)
                 return -1;
         if (hex_member(object, "root", &r->root) != 0 || hex_member(object, "seal", &r->seal_checksum) != 0)
                 return -1;
@@ -275,11 +275,12 @@ static int fields_from_json(struct manifest *m, json_t *root)
         json_int_t format, step, stint, lineage, wall;
         const char *run;
 
-        if (json_unpack(root, "{s:I, s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "format", &format, "run", &run, "step", &step, "stint",
-                        &stint, "lineage", &lineage, "wall_ns", &wall, "ranks", &ranks, "metrics", &metrics) != 0)
+        if (json_unpack(root, "{s:I, s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "format", &format, "run", &run, "step", &step,
+                        "stint", &stint, "lineage", &lineage, "wall_ns", &wall, "ranks", &ranks, "metrics",
+                        &metrics) != 0)
                 return -1;
-        if (format != FORMAT || strlen(run) >= sizeof m->run_id || step < 0 || stint < 0 || stint > UINT32_MAX || lineage < 0 ||
-            lineage > UINT32_MAX)
+        if (format != FORMAT || strlen(run) >= sizeof m->run_id || step < 0 || stint < 0 || stint > UINT32_MAX ||
+            lineage < 0 || lineage > UINT32_MAX)
                 return -1;
         memcpy(m->run_id, run, strlen(run));
         m->step = step;
@@ -302,7 +303,8 @@ int manifest_decode(struct manifest *m, const char *text, size_t n, struct stint
         json_decref(root);
         if (rc != 0) {
                 manifest_fini(&read);
-                return error_set(err, EBADMSG, "the manifest is whole, but not one of format %d that this stint can read", FORMAT);
+                return error_set(err, EBADMSG,
+                                 "the manifest is whole, but not one of format %d that this stint can read", FORMAT);
         }
         *m = read;
         return 0;
@@ -351,8 +353,8 @@ static int rank_seal_verify(const struct manifest *m, const struct manifest_rank
         return 0;
 }
 
-static int rank_file_verify(const struct manifest *m, const struct manifest_rank *r, const char *dir, const struct seal *seal,
-                            int deep, struct stint_error *err)
+static int rank_file_verify(const struct manifest *m, const struct manifest_rank *r, const char *dir,
+                            const struct seal *seal, int deep, struct stint_error *err)
 {
         char name[RUNDIR_NAME], path[RUNDIR_PATH + 2 * RUNDIR_NAME];
         struct stat st;
@@ -363,8 +365,8 @@ static int rank_file_verify(const struct manifest *m, const struct manifest_rank
         if (stat(path, &st) != 0)
                 return error_system(err, errno == ENOENT ? EBADMSG : errno, "%s cannot be looked at", name);
         if ((uint64_t)st.st_size != r->file_bytes)
-                return error_set(err, EBADMSG, "%s has %jd bytes, and the manifest says %" PRIu64, name, (intmax_t)st.st_size,
-                                 r->file_bytes);
+                return error_set(err, EBADMSG, "%s has %jd bytes, and the manifest says %" PRIu64, name,
+                                 (intmax_t)st.st_size, r->file_bytes);
         if (deep && image_check_file(path, seal, NULL, NULL, err) != 0)
                 return as_damage(err, name);
         return 0;

@@ -27,7 +27,10 @@ struct manifest {
         struct manifest_rank *rank; /* `ranks` of them, owned */
 };
 
-/* From the seals of ranks 0..n-1, in order.  -1 with EBADMSG when they do not belong together (run, stint, ranks, order). */
+/*
+ * From the seals of ranks 0..n-1, in order.  -1 with EBADMSG when they do not belong together (run, stint, ranks,
+ * order).
+ */
 int manifest_from_seals(struct manifest *m, const struct seal *seals, uint32_t n, struct stint_error *err);
 
 /* As text with its checksum line, in memory the caller frees. */
@@ -40,8 +43,9 @@ int manifest_decode(struct manifest *m, const char *text, size_t n, struct stint
 int manifest_read(struct manifest *m, const char *dir, struct stint_error *err);
 
 /*
- * Compares the manifest with the checkpoint in dir.  With deep 0: every seal decodes and matches, every file has its size.
- * With deep 1 every byte of every file is read and checked too.  EBADMSG: damaged; other codes: could not be read.
+ * Compares the manifest with the checkpoint in dir.  With deep 0: every seal decodes and matches, every file has its
+ * size.  With deep 1 every byte of every file is read and checked too.  EBADMSG: damaged; other codes: could not be
+ * read.
  */
 int manifest_verify(const struct manifest *m, const char *dir, int deep, struct stint_error *err);
 

@@ -5,7 +5,9 @@
 
 #include <stddef.h>
 
-/* Looks at names one after the other: nearest_begin, nearest_see for each, then `best`, NULL when none is near enough. */
+/*
+ * Looks at names one after the other: nearest_begin, nearest_see for each, then `best`, NULL when none is near enough.
+ */
 struct nearest {
         const char *wanted;
         const char *best; /* points to a name seen */

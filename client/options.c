@@ -157,7 +157,8 @@ static int local_preempt_after(void *options, const char *text, struct stint_err
 #define OPTIONS_WHOLE 0
 
 static const struct flag table[] = {
-        {"--stint-dir", "DIR", FIELD(dir), read_dir, "run directory (default: NAME.stint here, unless $STINT_DIR names one)", "The run"},
+        {"--stint-dir", "DIR", FIELD(dir), read_dir,
+         "run directory (default: NAME.stint here, unless $STINT_DIR names one)", "The run"},
         {"--stint-name", "NAME", FIELD(name), read_name, "name of the run (default: run)", NULL},
         {"--stint-keep", "N", FIELD(keep), flag_positive, "checkpoints kept, the best one not counted (default: 3)",
          NULL},

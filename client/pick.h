@@ -7,12 +7,16 @@
 #include "error.h"
 #include "rundir.h"
 
-/* The run that `named` is (NULL: "." when it is one, else the only *.stint here) into out, RUNDIR_PATH bytes.  -1 when there
- * is none or more than one, with what to do. */
+/*
+ * The run that `named` is (NULL: "." when it is one, else the only *.stint here) into out, RUNDIR_PATH bytes.  -1 when
+ * there is none or more than one, with what to do.
+ */
 int pick_run(char *out, const char *named, struct stint_error *err);
 
-/* As pick_run, with the words of a verb, of which at most `most` are allowed: the first may be the run directory or left out
- * when it is none.  *rest receives the words behind it. */
+/*
+ * As pick_run, with the words of a verb, of which at most `most` are allowed: the first may be the run directory or
+ * left out when it is none.  *rest receives the words behind it.
+ */
 int pick_from_words(char *out, char **words, int most, char ***rest, struct stint_error *err);
 
 struct pick_list {

@@ -12,18 +12,24 @@
 /* A table that is as wide as its cells need: print_table_new, print_row for each row, print_table_end. */
 struct print_table;
 
-/* The titles, NULL at the end; one that begins with '>' (which is not shown) has its column aligned to the right.  NULL when
- * there is no memory, with which the other two do nothing. */
+/*
+ * The titles, NULL at the end; one that begins with '>' (which is not shown) has its column aligned to the right.  NULL
+ * when there is no memory, with which the other two do nothing.
+ */
 struct print_table *print_table_new(const char *const *titles);
 
 /* As many cells as there are titles; NULL is shown as "-".  Copied; control characters are escaped. */
 void print_row(struct print_table *t, const char *const *cells);
 
-/* Writes titles and rows, nothing when there are no rows, and frees it.  The last column is not padded.  -1: no memory. */
+/*
+ * Writes titles and rows, nothing when there are no rows, and frees it.  The last column is not padded.  -1: no memory.
+ */
 int print_table_end(struct print_table *t, FILE *out);
 
-/* Writes the value indented with a newline and gives up its reference; NULL stands for one that could not be made.  -1 then,
- * or when it cannot be written. */
+/*
+ * Writes the value indented with a newline and gives up its reference; NULL stands for one that could not be made.  -1
+ * then, or when it cannot be written.
+ */
 int print_json(json_t *value, FILE *out, struct stint_error *err);
 
 /* "12.3s" from then to now, "-" when then is 0 or unknown; never negative.  Both in ns since 1970.  Answers out. */

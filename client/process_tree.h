@@ -15,8 +15,8 @@ int process_tree_adopt(struct stint_error *err);
 
 /*
  * Sends each of the signals (0 at the end) to every living descendant but `except` (0: to all); zombies do not count.
- * Answers how many processes there are that it was meant for, -1 when /proc cannot be read.  A process that is born while
- * this runs may be missed: whoever wants none left calls again until the answer is 0.
+ * Answers how many processes there are that it was meant for, -1 when /proc cannot be read.  A process that is born
+ * while this runs may be missed: whoever wants none left calls again until the answer is 0.
  */
 int process_tree_signal(pid_t except, const int *signals, struct stint_error *err);
 

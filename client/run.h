@@ -14,8 +14,10 @@
 /* The stint itself (run_story.c): lease, agents, child, saves, verdict.  Answers the exit code. */
 int run_stint(const struct run_options *o);
 
-/* The local scheduler (local_job.c): runs argv (the whole command line of this `stint run`) as a job, again and again while
- * it is requeued, with the limits of *o.  Answers the exit code. */
+/*
+ * The local scheduler (local_job.c): runs argv (the whole command line of this `stint run`) as a job, again and again
+ * while it is requeued, with the limits of *o.  Answers the exit code.
+ */
 int local_job(const struct run_options *o, char **argv);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_agents: starting stint-agent, speaking with it over its stdin and stdout, and starting it again when it died.  Called
- * by run_story.c; what agents say goes on to run_events.c.
+ * run_agents: starting stint-agent, speaking with it over its stdin and stdout, and starting it again when it died.
+ * Called by run_story.c; what agents say goes on to run_events.c.
  *
  * An agent is lost when it has ended *and* everything it wrote before was read: a seal that it reported with its last
  * breath counts.
@@ -58,7 +58,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
         struct stint_error err;
 
         if (n > 0 && frame_feed(&g->frame, buffer->base, (size_t)n, on_frame, g, &err) != 0) {
-                log_error("the agent%s%s speaks nonsense (%s); it is ended", g->node[0] != '\0' ? " on " : "", g->node, err.text);
+                log_error("the agent%s%s speaks nonsense (%s); it is ended", g->node[0] != '\0' ? " on " : "", g->node,
+                          err.text);
                 n = UV_EOF;
         }
         free(buffer->base);
@@ -240,7 +241,8 @@ static int spawn(struct agent *g, struct stint_error *err)
         snprintf(stint, sizeof stint, "%" PRIu32, g->all->stint);
         rc = uv_spawn(g->all->loop, &g->process, &options);
         if (rc != 0)
-                return error_set(err, -rc, "%s cannot be started: %s (STINT_LIBEXEC_DIR names its folder)", path, uv_strerror(rc));
+                return error_set(err, -rc, "%s cannot be started: %s (STINT_LIBEXEC_DIR names its folder)", path,
+                                 uv_strerror(rc));
         return 0;
 }
 
@@ -278,8 +280,8 @@ int agents_init(struct agents *a, uv_loop_t *loop, unsigned n, const char *dir, 
         for (i = 0; i < n; i++) {
                 a->agent[i].all = a;
                 a->agent[i].index = i;
-                snprintf(a->agent[i].socket, sizeof a->agent[i].socket, "stint-%u-%.16s-%u-%u-%d", (unsigned)getuid(), run_id,
-                         stint, i, (int)getpid());
+                snprintf(a->agent[i].socket, sizeof a->agent[i].socket, "stint-%u-%.16s-%u-%u-%d", (unsigned)getuid(),
+                         run_id, stint, i, (int)getpid());
         }
         uv_timer_init(loop, &a->end_timer);
         a->end_timer.data = a;

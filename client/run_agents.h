@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_agents: the agents of a stint, one per node: starting them, frames to their stdin and from their stdout, starting one
- * that died again under the same socket name.
+ * run_agents: the agents of a stint, one per node: starting them, frames to their stdin and from their stdout, starting
+ * one that died again under the same socket name.
  */
 #ifndef STINT_RUN_AGENTS_H
 #define STINT_RUN_AGENTS_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_attend: `stint run --attend FD`: the coordinator of programs that were started by themselves.  It has no child; it
- * says once, on that descriptor, where its agent is ("agent NAME"), whose agent there is already ("held NAME"), or why there
- * is none ("error TEXT"), and ends when the last rank has gone.
+ * run_attend: `stint run --attend FD`: the coordinator of programs that were started by themselves.  It has no child;
+ * it says once, on that descriptor, where its agent is ("agent NAME"), whose agent there is already ("held NAME"), or
+ * why there is none ("error TEXT"), and ends when the last rank has gone.
  */
 #ifndef STINT_RUN_ATTEND_H
 #define STINT_RUN_ATTEND_H

@@ -96,8 +96,8 @@ int begin_is_needless(const struct run *r, int *code)
                 *code = 0;
                 return 1;
         }
-        log_error("this run directory (%s) belongs to `%s`, which is complete: give this command its own --stint-name, or "
-                  "--stint-adopt",
+        log_error("this run directory (%s) belongs to `%s`, which is complete: give this command its own --stint-name, "
+                  "or --stint-adopt",
                   r->o->dir, identity_command(command, sizeof command, &r->identity));
         *code = EXIT_OWN;
         return 1;
@@ -168,8 +168,9 @@ static int start_journal(struct run *r, struct stint_error *err)
         r->has_journal = 1;
         for (word = r->o->command; word != NULL && *word != NULL; word++)
                 json_array_append_new(command, identity_word(*word));
-        start = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "scheduler", s->name, "job", s->job, "host", r->lease.holder.host, "pid",
-                          (json_int_t)getpid(), "restarts", (json_int_t)s->restarts, "command", command);
+        start = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "scheduler", s->name, "job", s->job, "host",
+                          r->lease.holder.host, "pid", (json_int_t)getpid(), "restarts", (json_int_t)s->restarts,
+                          "command", command);
         if (journal_add(&r->journal, "start", start, err) != 0)
                 return -1;
         code = fault_point("journal.after_start");

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_commit: a part becomes whole, leftovers are settled, `best` is pointed, old generations go.  Called by `stint run`,
- * at its start and then from the loop's thread pool, one call at a time.
+ * run_commit: a part becomes whole, leftovers are settled, `best` is pointed, old generations go.  Called by `stint
+ * run`, at its start and then from the loop's thread pool, one call at a time.
  *
- * The order never changes: what is new is whole and on disk before anything older is touched, a directory is renamed out
- * of the way before it is removed, and the lease is re-read before each change.
+ * The order never changes: what is new is whole and on disk before anything older is touched, a directory is renamed
+ * out of the way before it is removed, and the lease is re-read before each change.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -70,7 +70,8 @@ static int file_has_size(const char *path, uint64_t bytes, struct stint_error *e
         if (stat(path, &st) != 0)
                 return error_system(err, errno, "%s cannot be looked at", path);
         if ((uint64_t)st.st_size != bytes)
-                return error_set(err, EBADMSG, "%s has %jd bytes, and its seal says %" PRIu64, path, (intmax_t)st.st_size, bytes);
+                return error_set(err, EBADMSG, "%s has %jd bytes, and its seal says %" PRIu64, path,
+                                 (intmax_t)st.st_size, bytes);
         return 0;
 }
 
@@ -114,8 +115,8 @@ static int manifest_of_part(const struct commit *c, const char *part, int64_t st
                 return -1;
         if (strcmp(m->run_id, c->run_id) == 0 && m->step == step)
                 return 0;
-        error_set(err, EBADMSG, "%s is sealed for step %" PRId64 " of run %s, not for step %" PRId64 " of run %s", part, m->step,
-                  m->run_id, step, c->run_id);
+        error_set(err, EBADMSG, "%s is sealed for step %" PRId64 " of run %s, not for step %" PRId64 " of run %s", part,
+                  m->step, m->run_id, step, c->run_id);
         manifest_fini(m);
         return -1;
 }
@@ -129,15 +130,18 @@ static int write_manifest(const struct manifest *m, const char *part, struct sti
         size_t n;
         int rc;
 
-        if (rundir_join(path, sizeof path, part, RUNDIR_MANIFEST, NULL, err) != 0 || manifest_encode(m, &text, &n, err) != 0)
+        if (rundir_join(path, sizeof path, part, RUNDIR_MANIFEST, NULL, err) != 0 ||
+            manifest_encode(m, &text, &n, err) != 0)
                 return -1;
         rc = durable_replace(path, text, n, 0644, err);
         free(text);
         return rc;
 }
 
-/* The name may be taken: by the same step saved before (in this lineage, or in one the run was set back from).  That one is
- * not removed, only renamed, until the new one has landed; a crash in between leaves a part that is whole. */
+/*
+ * The name may be taken: by the same step saved before (in this lineage, or in one the run was set back from).  That
+ * one is not removed, only renamed, until the new one has landed; a crash in between leaves a part that is whole.
+ */
 static int make_room(const struct commit *c, int64_t step, struct stint_error *err)
 {
         char name[RUNDIR_NAME], now[RUNDIR_NAME], path[PATH_BYTES], checkpoints[PATH_BYTES];
@@ -163,15 +167,17 @@ static int make_whole(const struct commit *c, const char *part_name, const struc
 {
         char part[PATH_BYTES], whole[PATH_BYTES], name[RUNDIR_NAME];
 
-        if (checkpoints_path(c, part_name, part, err) != 0 || checkpoints_path(c, rundir_whole(name, m->step), whole, err) != 0)
+        if (checkpoints_path(c, part_name, part, err) != 0 ||
+            checkpoints_path(c, rundir_whole(name, m->step), whole, err) != 0)
                 return -1;
-        if (lease_check(c->lease, err) != 0 || fault(settling ? "settle.before_manifest" : "commit.before_manifest", err) != 0 ||
+        if (lease_check(c->lease, err) != 0 ||
+            fault(settling ? "settle.before_manifest" : "commit.before_manifest", err) != 0 ||
             write_manifest(m, part, err) != 0)
                 return -1;
         if (!settling && fault("commit.after_manifest", err) != 0)
                 return -1;
-        if (fault(settling ? "settle.before_rename" : "commit.before_rename", err) != 0 || lease_check(c->lease, err) != 0 ||
-            make_room(c, m->step, err) != 0 || durable_rename(part, whole, err) != 0)
+        if (fault(settling ? "settle.before_rename" : "commit.before_rename", err) != 0 ||
+            lease_check(c->lease, err) != 0 || make_room(c, m->step, err) != 0 || durable_rename(part, whole, err) != 0)
                 return -1;
         /* It is whole now, whatever a fault says here. */
         if (!settling)
@@ -272,7 +278,8 @@ static int remove_entry(const struct commit *c, const char *name, struct stint_e
 {
         char path[PATH_BYTES];
 
-        if (checkpoints_path(c, name, path, err) != 0 || lease_check(c->lease, err) != 0 || fault("prune.before_remove", err) != 0)
+        if (checkpoints_path(c, name, path, err) != 0 || lease_check(c->lease, err) != 0 ||
+            fault("prune.before_remove", err) != 0)
                 return -1;
         return durable_remove_tree(path, err);
 }
@@ -282,14 +289,17 @@ static int retire(const struct commit *c, const struct catalog_entry *e, struct 
         char checkpoints[PATH_BYTES], now[RUNDIR_NAME];
 
         if (checkpoints_path(c, NULL, checkpoints, err) != 0 || lease_check(c->lease, err) != 0 ||
-            fault("prune.before_retire", err) != 0 || rundir_set_aside(checkpoints, e->name, RUNDIR_RETIRED, now, err) != 0)
+            fault("prune.before_retire", err) != 0 ||
+            rundir_set_aside(checkpoints, e->name, RUNDIR_RETIRED, now, err) != 0)
                 return -1;
         note(c, "pruned", json_pack("{s:s, s:I}", "checkpoint", e->name, "step", (json_int_t)e->step));
         return remove_entry(c, now, err);
 }
 
-/* A damaged generation at the head must not push out the good one behind it, so `keep` counts none but those whose seals
- * and sizes hold; that is as much as can be known without reading everything. */
+/*
+ * A damaged generation at the head must not push out the good one behind it, so `keep` counts none but those whose
+ * seals and sizes hold; that is as much as can be known without reading everything.
+ */
 static int looks_good(const struct commit *c, const struct catalog_entry *e)
 {
         char path[PATH_BYTES];
@@ -376,8 +386,8 @@ static int ranks_of_part(const char *part, uint32_t *ranks, struct stint_error *
                 return error_system(err, errno, "%s cannot be opened", part);
         *ranks = 0;
         while (errno = 0, (entry = readdir(dir)) != NULL)
-                if (sscanf(entry->d_name, "rank-%u-of-%u.seal", &rank, &of) == 2 && of > 0 && of <= MOST_RANKS && rank < of &&
-                    strcmp(entry->d_name, rundir_rank_seal(exact, rank, of)) == 0)
+                if (sscanf(entry->d_name, "rank-%u-of-%u.seal", &rank, &of) == 2 && of > 0 && of <= MOST_RANKS &&
+                    rank < of && strcmp(entry->d_name, rundir_rank_seal(exact, rank, of)) == 0)
                         *ranks = of;
         if (errno != 0) {
                 error_system(err, errno, "%s cannot be listed", part);
@@ -414,7 +424,8 @@ static int is_not_whole(int code)
 static int is_outdated(const struct commit *c, const struct manifest *m)
 {
         struct manifest there = { 0 };
-        int outdated = commit_find(c, m->step, &there, NULL) == 0 && there.lineage >= m->lineage && there.stint >= m->stint;
+        int outdated = commit_find(c, m->step, &there, NULL) == 0 && there.lineage >= m->lineage &&
+                       there.stint >= m->stint;
 
         manifest_fini(&there);
         return outdated;
@@ -453,8 +464,8 @@ static int settle_part(const struct commit *c, const struct catalog_entry *e, in
                 rc = make_whole(c, e->name, &m, 1, err);
                 if (rc == 0)
                         note(c, "finished_part",
-                             json_pack("{s:s, s:I, s:I, s:I}", "checkpoint", e->name, "step", (json_int_t)m.step, "of_stint",
-                                       (json_int_t)m.stint, "bytes", (json_int_t)manifest_bytes(&m)));
+                             json_pack("{s:s, s:I, s:I, s:I}", "checkpoint", e->name, "step", (json_int_t)m.step,
+                                       "of_stint", (json_int_t)m.stint, "bytes", (json_int_t)manifest_bytes(&m)));
         }
         manifest_fini(&m);
         return rc;

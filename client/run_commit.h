@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * run_commit: everything that changes RUN/checkpoints from the side of `stint run`: making a part whole, finishing or
- * setting aside what an earlier stint left, `best`, and removing old generations.  All of it blocks, touches no loop, and
- * re-reads the lease first.  What was done is appended to `events`, a JSON array of {"event": ..., fields...} that the
- * caller writes to the journal.
+ * setting aside what an earlier stint left, `best`, and removing old generations.  All of it blocks, touches no loop,
+ * and re-reads the lease first.  What was done is appended to `events`, a JSON array of {"event": ..., fields...} that
+ * the caller writes to the journal.
  */
 #ifndef STINT_RUN_COMMIT_H
 #define STINT_RUN_COMMIT_H
@@ -32,13 +32,16 @@ int commit_part(const struct commit *c, int64_t step, uint32_t ranks, struct man
 /* 0 when that step is whole already, and *m is its manifest: for a save whose state has not changed. */
 int commit_find(const struct commit *c, int64_t step, struct manifest *m, struct stint_error *err);
 
-/* Points `best` at the best whole checkpoint; no metric with a goal: removes it.  *best (may be NULL) receives its step, -1
- * for none, and *metric (may be NULL) what it was chosen by. */
+/*
+ * Points `best` at the best whole checkpoint; no metric with a goal: removes it.  *best (may be NULL) receives its
+ * step, -1 for none, and *metric (may be NULL) what it was chosen by.
+ */
 int commit_best(const struct commit *c, int64_t *best, struct seal_metric *metric, struct stint_error *err);
 
 /*
- * Retires whole generations beyond the newest `keep` and best, and removes retired ones, also those of an earlier stint.  Of
- * abandoned, quarantined and superseded ones the newest two each stay.  The newest whole one is never touched.
+ * Retires whole generations beyond the newest `keep` and best, and removes retired ones, also those of an earlier
+ * stint.  Of abandoned, quarantined and superseded ones the newest two each stay.  The newest whole one is never
+ * touched.
  */
 int commit_prune(const struct commit *c, struct stint_error *err);
 

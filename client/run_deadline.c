@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_deadline: the questions of `stint run` to its scheduler, at the start, when half of the time is over, and whenever a
- * signal or a trigger must be understood.  One question is on its way at a time; who asks meanwhile hears its answer.
+ * run_deadline: the questions of `stint run` to its scheduler, at the start, when half of the time is over, and
+ * whenever a signal or a trigger must be understood.  One question is on its way at a time; who asks meanwhile hears
+ * its answer.
  */
 #include <errno.h>
 #include <string.h>
@@ -81,7 +82,8 @@ static void plan_again(struct run_deadline *d)
 
 static void lose_scheduler(struct run_deadline *d, const char *why)
 {
-        log_warning("the scheduler is gone (%s); the deadline that is known stands, and this job cannot be requeued", why);
+        log_warning("the scheduler is gone (%s); the deadline that is known stands, and this job cannot be requeued",
+                    why);
         d->polling = 0;
         d->can_requeue = 0;
         uv_poll_stop(&d->poll);
@@ -155,7 +157,8 @@ void run_deadline_ask(struct run_deadline *d, deadline_told *told, void *arg)
 
 /* ---- beginning and end ----------------------------------------------------------------------------------------- */
 
-int run_deadline_open(struct run_deadline *d, uv_loop_t *loop, deadline_told *on_change, void *arg, struct stint_error *err)
+int run_deadline_open(struct run_deadline *d, uv_loop_t *loop, deadline_told *on_change, void *arg,
+                      struct stint_error *err)
 {
         int rc;
 

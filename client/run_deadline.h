@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_deadline: what `stint run` knows of its deadline, and asking the scheduler for it.  Unknown is never infinite: an old
- * deadline stands until a newer answer replaces it.
+ * run_deadline: what `stint run` knows of its deadline, and asking the scheduler for it.  Unknown is never infinite: an
+ * old deadline stands until a newer answer replaces it.
  */
 #ifndef STINT_RUN_DEADLINE_H
 #define STINT_RUN_DEADLINE_H
@@ -15,7 +15,9 @@
 
 struct run_deadline;
 
-/* fresh: the scheduler has just answered; 0: it did not within its limit, or there is none, and what is known stands. */
+/*
+ * fresh: the scheduler has just answered; 0: it did not within its limit, or there is none, and what is known stands.
+ */
 typedef void deadline_told(void *arg, const struct run_deadline *d, int fresh);
 
 struct run_deadline {
@@ -39,7 +41,8 @@ struct run_deadline {
 };
 
 /* Finds the scheduler; err says why when one was named that cannot be reached (then there is none, and -1). */
-int run_deadline_open(struct run_deadline *d, uv_loop_t *loop, deadline_told *on_change, void *arg, struct stint_error *err);
+int run_deadline_open(struct run_deadline *d, uv_loop_t *loop, deadline_told *on_change, void *arg,
+                      struct stint_error *err);
 
 /* Asks how things stand; told is called once, maybe before this returns. */
 void run_deadline_ask(struct run_deadline *d, deadline_told *told, void *arg);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * run_events: translates what happens into what it means, and hands it over: to saving, restoring, ranks, or the story
- * itself.  A signal or a trigger means nothing before the scheduler was asked: it may be the end, a preemption, a cancelled
- * job, or an old deadline that has moved.
+ * itself.  A signal or a trigger means nothing before the scheduler was asked: it may be the end, a preemption, a
+ * cancelled job, or an old deadline that has moved.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -33,7 +33,8 @@ static int end_is_near(const struct run_deadline *d, int64_t near_ns)
 {
         int64_t left = run_deadline_left(d);
 
-        return d->state == SCHEDULER_COMPLETING || d->state == SCHEDULER_ENDED || (left != CLOCK_NEVER && left <= near_ns);
+        return d->state == SCHEDULER_COMPLETING || d->state == SCHEDULER_ENDED ||
+               (left != CLOCK_NEVER && left <= near_ns);
 }
 
 static void note_cancelled(struct run *r)
@@ -149,7 +150,8 @@ static void after_term(void *arg, const struct run_deadline *d, int fresh)
         } else if (d->cause == DEADLINE_PREEMPTED || end_is_near(d, lead_ns)) {
                 saving_want(r, final_reason(d), -1, -1);
         } else {
-                log_notice("stint %u: the agent had SIGTERM, but the scheduler knows of no end; training goes on", r->stint);
+                log_notice("stint %u: the agent had SIGTERM, but the scheduler knows of no end; training goes on",
+                           r->stint);
         }
 }
 
@@ -166,7 +168,8 @@ static void on_rank(struct run *r, unsigned agent, const struct wire_agent_rank 
         if (r->ranks.present < r->ranks.n)
                 return;
         story_note(r, "attached",
-                   json_pack("{s:I, s:I, s:s}", "ranks", (json_int_t)m->ranks, "pid", (json_int_t)m->pid, "program", m->program));
+                   json_pack("{s:I, s:I, s:s}", "ranks", (json_int_t)m->ranks, "pid", (json_int_t)m->pid, "program",
+                             m->program));
         saving_rank_came(r);
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* run_events: what reaches `stint run` from outside, signals, agents, verbs, the scheduler, and which room it concerns. */
+/*
+ * run_events: what reaches `stint run` from outside, signals, agents, verbs, the scheduler, and which room it concerns.
+ */
 #ifndef STINT_RUN_EVENTS_H
 #define STINT_RUN_EVENTS_H
 

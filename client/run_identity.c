@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_identity: what a run is: run.json, written once when it begins, and DONE, written once when it is complete.  `stint
- * run` calls in at its start, and at the end of training.
+ * run_identity: what a run is: run.json, written once when it begins, and DONE, written once when it is complete.
+ * `stint run` calls in at its start, and at the end of training.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,8 +30,8 @@ static int from_json(struct identity *id, json_t *root)
         json_int_t uid, format;
         json_t *command;
 
-        if (json_unpack(root, "{s:I, s:s, s:{s:I}, s:o}", "format", &format, "id", &run, "owner", "uid", &uid, "command",
-                        &command) != 0)
+        if (json_unpack(root, "{s:I, s:s, s:{s:I}, s:o}", "format", &format, "id", &run, "owner", "uid", &uid,
+                        "command", &command) != 0)
                 return -1;
         if (format != FORMAT || strlen(run) != sizeof id->run_id - 1 || !json_is_array(command))
                 return -1;
@@ -58,7 +58,8 @@ int identity_read(struct identity *id, const char *run_dir, struct stint_error *
         rc = root == NULL ? -1 : from_json(&read, root);
         json_decref(root);
         if (rc != 0)
-                return error_set(err, EBADMSG, "%s cannot be read as the identity of a run; use another run directory", path);
+                return error_set(err, EBADMSG, "%s cannot be read as the identity of a run; use another run directory",
+                                 path);
         if (read.uid != getuid()) {
                 error_set(err, EPERM, "the run in %s belongs to the user with uid %u, and this is uid %u", run_dir,
                           (unsigned)read.uid, (unsigned)getuid());
@@ -119,10 +120,10 @@ static json_t *to_json(const struct identity *id, const char *name, const char *
         gethostname(host, sizeof host - 1);
         if (getcwd(cwd, sizeof cwd) == NULL)
                 cwd[0] = '\0';
-        root = json_pack("{s:i, s:s, s:s, s:s, s:{s:I, s:s}, s:s, s:{s:s, s:s}, s:O}", "format", FORMAT, "id", id->run_id, "name",
-                         name, "created", clock_format(when, sizeof when, clock_wall()), "owner", "uid", (json_int_t)id->uid,
-                         "user", pw == NULL ? "" : pw->pw_name, "host", host, "scheduler", "name", scheduler, "job", job,
-                         "command", id->command);
+        root = json_pack("{s:i, s:s, s:s, s:s, s:{s:I, s:s}, s:s, s:{s:s, s:s}, s:O}", "format", FORMAT, "id",
+                         id->run_id, "name", name, "created", clock_format(when, sizeof when, clock_wall()), "owner",
+                         "uid", (json_int_t)id->uid, "user", pw == NULL ? "" : pw->pw_name, "host", host, "scheduler",
+                         "name", scheduler, "job", job, "command", id->command);
         if (root != NULL)
                 json_object_set_new(root, "cwd", identity_word(cwd));
         return root;
@@ -220,8 +221,8 @@ int done_write(const char *run_dir, const char *run_id, uint32_t stint, int64_t 
         if (code != 0)
                 return error_system(err, code, "%s/" RUNDIR_DONE, run_dir);
         if (write_json(run_dir, RUNDIR_DONE,
-                       json_pack("{s:s, s:I, s:I, s:s}", "run", run_id, "stint", (json_int_t)stint, "step", (json_int_t)step,
-                                 "time", clock_format(when, sizeof when, clock_wall())),
+                       json_pack("{s:s, s:I, s:I, s:s}", "run", run_id, "stint", (json_int_t)stint, "step",
+                                 (json_int_t)step, "time", clock_format(when, sizeof when, clock_wall())),
                        err) != 0)
                 return -1;
         fault_point("complete.after_done"); /* whatever it says: the run is complete */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* run_identity: RUN/run.json, which says whose run this is and what it runs, and RUN/DONE, which says that it is complete. */
+/*
+ * run_identity: RUN/run.json, which says whose run this is and what it runs, and RUN/DONE, which says that it is
+ * complete.
+ */
 #ifndef STINT_RUN_IDENTITY_H
 #define STINT_RUN_IDENTITY_H
 

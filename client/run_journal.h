@@ -27,8 +27,10 @@ int journal_add(struct journal *j, const char *event, json_t *fields, struct sti
 
 void journal_close(struct journal *j);
 
-/* All lines that are objects, in order, as a new JSON array; *torn (may be NULL) receives how many others were passed over.
- * NULL with err; a journal that is not there is an empty array. */
+/*
+ * All lines that are objects, in order, as a new JSON array; *torn (may be NULL) receives how many others were passed
+ * over.  NULL with err; a journal that is not there is an empty array.
+ */
 json_t *journal_read(const char *run_dir, size_t *torn, struct stint_error *err);
 
 #endif

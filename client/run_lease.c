@@ -3,9 +3,10 @@
  * run_lease: the file RUN/lease: taking it, proving that its holder is over, looking whether it still is ours.  `stint
  * run` takes it before it changes anything, and re-reads it before every commit and prune; the verbs read who holds it.
  *
- * Whoever changes the file holds a lock on RUN/lease.lock for that moment, so two starters that find the same dead holder
- * cannot both replace it.  The lock file also remembers the last epoch, which outlives an orderly release.  Where the
- * filesystem has no locks, link(2) still lets only one create the file, and re-reading it catches a late replacement.
+ * Whoever changes the file holds a lock on RUN/lease.lock for that moment, so two starters that find the same dead
+ * holder cannot both replace it.  The lock file also remembers the last epoch, which outlives an orderly release.
+ * Where the filesystem has no locks, link(2) still lets only one create the file, and re-reading it catches a late
+ * replacement.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,11 +33,12 @@ static json_t *holder_to_json(const struct lease_holder *h)
 {
         char when[32];
 
-        return json_pack("{s:I, s:I, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:b, s:s, s:I}", "epoch", (json_int_t)h->epoch,
-                         "stint", (json_int_t)h->stint, "host", h->host, "boot_id", h->boot_id, "pid", (json_int_t)h->pid,
-                         "start_ticks", (json_int_t)h->start_ticks, "scheduler", h->scheduler, "job", h->job, "agent", h->agent,
-                         "control", h->control, "attending", h->attending, "since",
-                         clock_format(when, sizeof when, h->since_wall_ns), "since_ns", (json_int_t)h->since_wall_ns);
+        return json_pack("{s:I, s:I, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:b, s:s, s:I}", "epoch",
+                         (json_int_t)h->epoch, "stint", (json_int_t)h->stint, "host", h->host, "boot_id", h->boot_id,
+                         "pid", (json_int_t)h->pid, "start_ticks", (json_int_t)h->start_ticks, "scheduler",
+                         h->scheduler, "job", h->job, "agent", h->agent, "control", h->control, "attending",
+                         h->attending, "since", clock_format(when, sizeof when, h->since_wall_ns), "since_ns",
+                         (json_int_t)h->since_wall_ns);
 }
 
 /* One line, in memory the caller frees; NULL when there is none. */
@@ -67,8 +69,8 @@ static int holder_from_json(struct lease_holder *h, json_t *object)
 {
         json_int_t epoch, stint, pid, ticks, since;
 
-        if (json_unpack(object, "{s:I, s:I, s:I, s:I, s:I, s:b}", "epoch", &epoch, "stint", &stint, "pid", &pid, "start_ticks",
-                        &ticks, "since_ns", &since, "attending", &h->attending) != 0)
+        if (json_unpack(object, "{s:I, s:I, s:I, s:I, s:I, s:b}", "epoch", &epoch, "stint", &stint, "pid", &pid,
+                        "start_ticks", &ticks, "since_ns", &since, "attending", &h->attending) != 0)
                 return -1;
         h->epoch = (uint64_t)epoch;
         h->stint = (uint32_t)stint;
@@ -101,7 +103,8 @@ static int holder_read(const char *path, struct lease_holder *holder, struct sti
         free(text);
         if (rc != 0)
                 return error_set(err, EBADMSG,
-                                 "%s cannot be read as a lease; when nothing runs in this directory, remove that file", path);
+                                 "%s cannot be read as a lease; when nothing runs in this directory, remove that file",
+                                 path);
         *holder = read;
         return 0;
 }
@@ -123,8 +126,10 @@ static int first_line(const char *path, char *out, size_t size)
         return 0;
 }
 
-/* When that process began, in ticks since boot, field 22 of /proc/PID/stat (proc(5)); -1 when it is gone or a zombie.  The
- * second field is the name in parentheses, which may hold anything, so the fields are counted behind its last one. */
+/*
+ * When that process began, in ticks since boot, field 22 of /proc/PID/stat (proc(5)); -1 when it is gone or a zombie.
+ * The second field is the name in parentheses, which may hold anything, so the fields are counted behind its last one.
+ */
 static int start_ticks_of(pid_t pid, uint64_t *ticks)
 {
         char path[64], line[1024], state;
@@ -133,8 +138,8 @@ static int start_ticks_of(pid_t pid, uint64_t *ticks)
         snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
         if (first_line(path, line, sizeof line) != 0 || (behind = strrchr(line, ')')) == NULL)
                 return -1;
-        if (sscanf(behind + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64, &state,
-                   ticks) != 2)
+        if (sscanf(behind + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
+                   &state, ticks) != 2)
                 return -1;
         return state == 'Z' || state == 'X' ? -1 : 0;
 }
@@ -181,12 +186,12 @@ static int refuse(const struct lease_holder *h, int over, struct stint_error *er
                 snprintf(job, sizeof job, ", %s job %s", h->scheduler, h->job);
         if (over < 0)
                 return error_set(err, EBUSY,
-                                 "stint %u on host %s (pid %d%s) holds this run since %s, and from here nobody can tell whether it "
-                                 "still runs; if you know that it does not, add --stint-take-over",
+                                 "stint %u on host %s (pid %d%s) holds this run since %s, and from here nobody can "
+                                 "tell whether it still runs; if you know that it does not, add --stint-take-over",
                                  h->stint, h->host, (int)h->pid, job, since);
         return error_set(err, EBUSY,
-                         "stint %u is running here already: pid %d on host %s%s, since %s; wait for it, or end it with `stint save "
-                         "--stop`",
+                         "stint %u is running here already: pid %d on host %s%s, since %s; wait for it, or end it with "
+                         "`stint save --stop`",
                          h->stint, (int)h->pid, h->host, job, since);
 }
 
@@ -215,7 +220,8 @@ static int lock_take(int fd, const char *lease_path, struct stint_error *err)
                         return error_system(err, errno, "%s.lock cannot be locked", lease_path);
                 nanosleep(&pause, NULL);
         }
-        return error_set(err, EBUSY, "another process has kept %s.lock for %d s; is it stopped?", lease_path, LOCK_TRIES / 100);
+        return error_set(err, EBUSY, "another process has kept %s.lock for %d s; is it stopped?", lease_path,
+                         LOCK_TRIES / 100);
 }
 
 static void lock_give(int fd)
@@ -304,8 +310,8 @@ static int take_locked(struct lease *l, int take_over, struct lease_holder *othe
         return 0;
 }
 
-int lease_take(struct lease *l, const char *run_dir, const struct lease_holder *me, int take_over, struct lease_holder *other,
-               struct stint_error *err)
+int lease_take(struct lease *l, const char *run_dir, const struct lease_holder *me, int take_over,
+               struct lease_holder *other, struct stint_error *err)
 {
         struct lease taken = { .holder = *me };
         int rc;
@@ -343,11 +349,13 @@ int lease_check(const struct lease *l, struct stint_error *err)
 
         if (holder_read(l->path, &held, &problem) != 0) {
                 if (problem.code == ENOENT)
-                        return error_set(err, ESTALE, "the lease of stint %u was removed: %s", l->holder.stint, l->path);
+                        return error_set(err, ESTALE, "the lease of stint %u was removed: %s", l->holder.stint,
+                                         l->path);
                 return error_set(err, problem.code, "%s", problem.text);
         }
         if (!same_holder(&held, &l->holder))
-                return error_set(err, ESTALE, "stint %u on host %s (pid %d) has taken over this run; stint %u writes nothing more",
+                return error_set(err, ESTALE,
+                                 "stint %u on host %s (pid %d) has taken over this run; stint %u writes nothing more",
                                  held.stint, held.host, (int)held.pid, l->holder.stint);
         return 0;
 }
@@ -384,7 +392,8 @@ int lease_read(const char *run_dir, struct lease_holder *holder, int *over, stru
 {
         char path[RUNDIR_PATH + 16];
 
-        if (rundir_join(path, sizeof path, run_dir, RUNDIR_LEASE, NULL, err) != 0 || holder_read(path, holder, err) != 0)
+        if (rundir_join(path, sizeof path, run_dir, RUNDIR_LEASE, NULL, err) != 0 ||
+            holder_read(path, holder, err) != 0)
                 return -1;
         if (over != NULL)
                 *over = holder_over(holder);

@@ -34,11 +34,11 @@ struct lease {
 void lease_self(struct lease_holder *me);
 
 /*
- * Takes the lease for *me (epoch is filled in).  -1 with EBUSY when somebody holds it: *other (may be NULL) then tells who,
- * and the sentence too, with what to do.  A holder that is provably over is replaced; take_over replaces any.
+ * Takes the lease for *me (epoch is filled in).  -1 with EBUSY when somebody holds it: *other (may be NULL) then tells
+ * who, and the sentence too, with what to do.  A holder that is provably over is replaced; take_over replaces any.
  */
-int lease_take(struct lease *l, const char *run_dir, const struct lease_holder *me, int take_over, struct lease_holder *other,
-               struct stint_error *err);
+int lease_take(struct lease *l, const char *run_dir, const struct lease_holder *me, int take_over,
+               struct lease_holder *other, struct stint_error *err);
 
 /* Writes changed fields of l->holder (agent, control). */
 int lease_update(struct lease *l, struct stint_error *err);
@@ -49,8 +49,10 @@ int lease_check(const struct lease *l, struct stint_error *err);
 /* Ends it; a lease that is not ours any more is left alone. */
 void lease_release(struct lease *l);
 
-/* Reads who holds it: 0; -1 with ENOENT when nobody does.  *over (may be NULL): 1 that holder is provably gone, 0 it lives,
- * -1 it is on another host and nobody here can tell. */
+/*
+ * Reads who holds it: 0; -1 with ENOENT when nobody does.  *over (may be NULL): 1 that holder is provably gone, 0 it
+ * lives, -1 it is on another host and nobody here can tell.
+ */
 int lease_read(const char *run_dir, struct lease_holder *holder, int *over, struct stint_error *err);
 
 #endif

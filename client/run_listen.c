@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_listen: one verb per connection, answered when what it asked for is done.  Opened by run_story.c; what is asked goes
- * to run_saving.c.  A peer that says anything else is cut off.
+ * run_listen: one verb per connection, answered when what it asked for is done.  Opened by run_story.c; what is asked
+ * goes to run_saving.c.  A peer that says anything else is cut off.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_loop: the event loop of a stint, and the program whose life it lasts: when that is started, how long it has once it is
- * to end, and whether everything is over.  What an event means, run_events.c knows; the process itself is in
+ * run_loop: the event loop of a stint, and the program whose life it lasts: when that is started, how long it has once
+ * it is to end, and whether everything is over.  What an event means, run_events.c knows; the process itself is in
  * run_supervise.c.  run_story.c opens, runs and ends the loop; events and saves say when the program starts and ends.
  */
 #include <errno.h>
@@ -154,8 +154,8 @@ static void on_tick(uv_timer_t *timer)
 
         progress_tick(r);
         if (!r->child.started && clock_now() - r->began_ns > AGENT_START_LIMIT && !r->over) {
-                log_warning("stint %u: the agent has not answered for %d s; the program is started all the same", r->stint,
-                            (int)(AGENT_START_LIMIT / CLOCK_SECOND));
+                log_warning("stint %u: the agent has not answered for %d s; the program is started all the same",
+                            r->stint, (int)(AGENT_START_LIMIT / CLOCK_SECOND));
                 loop_start_program(r);
         }
         loop_look_for_end(r);

@@ -20,8 +20,8 @@ void measured_read(struct deadline_measured *m, const char *run_dir)
                 return;
         root = json_load_file(path, 0, NULL);
         if (root != NULL &&
-            json_unpack(root, "{s:I, s:I, s:I, s:I, s:I}", "delay_ns", &delay, "snapshot_ns", &snapshot, "write_ns", &write,
-                        "commit_ns", &commit, "saves", &saves) == 0 &&
+            json_unpack(root, "{s:I, s:I, s:I, s:I, s:I}", "delay_ns", &delay, "snapshot_ns", &snapshot, "write_ns",
+                        &write, "commit_ns", &commit, "saves", &saves) == 0 &&
             delay >= 0 && snapshot >= 0 && write >= 0 && commit >= 0 && saves >= 0 && saves <= UINT32_MAX)
                 *m = (struct deadline_measured){ delay, snapshot, write, commit, (uint32_t)saves };
         json_decref(root);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_measured: RUN/measured.json, what saves have cost on this run and this filesystem, so that the next stint does not
- * begin with a guess.  Lost or unreadable, it costs one calibrating save.
+ * run_measured: RUN/measured.json, what saves have cost on this run and this filesystem, so that the next stint does
+ * not begin with a guess.  Lost or unreadable, it costs one calibrating save.
  */
 #ifndef STINT_RUN_MEASURED_H
 #define STINT_RUN_MEASURED_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_progress: how training goes, for whoever watches.  The file is written in place and never synced: it is a hint, and
- * a reader that meets half of it asks again.
+ * run_progress: how training goes, for whoever watches.  The file is written in place and never synced: it is a hint,
+ * and a reader that meets half of it asks again.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -47,10 +47,11 @@ static json_t *progress_json(const struct run *r, int64_t step)
         for (i = 0; i < r->ranks.n; i++)
                 if (r->ranks.rank[i].lead_ns > lead_ns)
                         lead_ns = r->ranks.rank[i].lead_ns;
-        root = json_pack("{s:s, s:I, s:I, s:f, s:I, s:I, s:I, s:I}", "time", clock_format(when, sizeof when, clock_wall()), "stint",
-                         (json_int_t)r->stint, "step", (json_int_t)step, "steps_per_s", r->progress.steps_per_s, "ranks",
-                         (json_int_t)r->ranks.n, "present", (json_int_t)r->ranks.present, "landed_step",
-                         (json_int_t)r->landed_step, "pid", (json_int_t)getpid());
+        root = json_pack("{s:s, s:I, s:I, s:f, s:I, s:I, s:I, s:I}", "time",
+                         clock_format(when, sizeof when, clock_wall()), "stint", (json_int_t)r->stint, "step",
+                         (json_int_t)step, "steps_per_s", r->progress.steps_per_s, "ranks", (json_int_t)r->ranks.n,
+                         "present", (json_int_t)r->ranks.present, "landed_step", (json_int_t)r->landed_step, "pid",
+                         (json_int_t)getpid());
         if (root != NULL && left_ns != CLOCK_NEVER) {
                 json_object_set_new(root, "left_s", json_real((double)left_ns / (double)CLOCK_SECOND));
                 json_object_set_new(root, "lead_s", json_real((double)lead_ns / (double)CLOCK_SECOND));
@@ -88,7 +89,8 @@ void progress_write(struct run *r)
                 return;
         n = strlen(text);
         text[n] = '\n';
-        if (pwrite(r->progress.fd, text, n + 1, 0) == (ssize_t)(n + 1) && ftruncate(r->progress.fd, (off_t)(n + 1)) == 0)
+        if (pwrite(r->progress.fd, text, n + 1, 0) == (ssize_t)(n + 1) &&
+            ftruncate(r->progress.fd, (off_t)(n + 1)) == 0)
                 r->progress.file_step = step;
         r->progress.file_ns = clock_now();
         free(text);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* run_progress: the live lines on stderr about how training goes, and RUN/progress.json, the hint for `stint status`. */
+/*
+ * run_progress: the live lines on stderr about how training goes, and RUN/progress.json, the hint for `stint status`.
+ */
 #ifndef STINT_RUN_PROGRESS_H
 #define STINT_RUN_PROGRESS_H
 

@@ -17,7 +17,8 @@ static int make_world(struct ranks *r, uint32_t n, struct stint_error *err)
         if (r->n == n)
                 return 0;
         if (r->present > 0)
-                return error_set(err, EPROTO, "a rank says that there are %u ranks, and others said %u; all must say the same", n,
+                return error_set(err, EPROTO,
+                                 "a rank says that there are %u ranks, and others said %u; all must say the same", n,
                                  r->n);
         rank = calloc(n, sizeof *rank);
         if (rank == NULL)

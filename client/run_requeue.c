@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_requeue: the last thing a stint does that ran into its limit.  Called by run_story.c when the loop is over.  SIGTERM
- * alone is never a reason: the scheduler is asked right before, and a job that it calls cancelled stays so.
+ * run_requeue: the last thing a stint does that ran into its limit.  Called by run_story.c when the loop is over.
+ * SIGTERM alone is never a reason: the scheduler is asked right before, and a job that it calls cancelled stays so.
  */
 #include <errno.h>
 #include <poll.h>
@@ -28,10 +28,12 @@ static int await(struct scheduler *s, struct scheduler_answer *answer, struct st
                 if (err->code != EAGAIN)
                         return -1;
         }
-        return error_set(err, ETIMEDOUT, "the scheduler has not answered within %d s", (int)(ANSWER_LIMIT / CLOCK_SECOND));
+        return error_set(err, ETIMEDOUT, "the scheduler has not answered within %d s",
+                         (int)(ANSWER_LIMIT / CLOCK_SECOND));
 }
 
-static int ask(struct scheduler *s, enum scheduler_question question, struct scheduler_answer *answer, struct stint_error *err)
+static int ask(struct scheduler *s, enum scheduler_question question, struct scheduler_answer *answer,
+               struct stint_error *err)
 {
         if (s->asked && await(s, answer, err) != 0) /* an older question's answer, which nobody waits for */
                 return -1;
@@ -58,7 +60,8 @@ static enum requeued try_it(struct scheduler *s, char *text, size_t size)
                 return REQUEUE_NOT;
         }
         if (!answer.can_requeue) {
-                snprintf(text, size, "%s", answer.text[0] != '\0' ? answer.text : "the scheduler does not run this job again");
+                snprintf(text, size, "%s",
+                         answer.text[0] != '\0' ? answer.text : "the scheduler does not run this job again");
                 return REQUEUE_NOT;
         }
         if (ask(s, SCHEDULER_REQUEUE, &answer, &err) != 0) {
@@ -74,7 +77,8 @@ enum requeued requeue_ask(struct scheduler *s, struct journal *j, char *text, si
         enum requeued answer = try_it(s, text, size);
         struct stint_error err;
 
-        if (journal_add(j, "requeue", json_pack("{s:b, s:s}", "granted", answer == REQUEUE_GRANTED, "text", text), &err) != 0)
+        if (journal_add(j, "requeue", json_pack("{s:b, s:s}", "granted", answer == REQUEUE_GRANTED, "text", text),
+                        &err) != 0)
                 log_warning("%s", err.text);
         return answer;
 }

@@ -14,8 +14,10 @@ enum requeued { REQUEUE_NOT = 0, REQUEUE_GRANTED };
  */
 enum requeued requeue_ask(struct scheduler *s, struct journal *j, char *text, size_t size);
 
-/* Waits until this process is ended, or for limit_ns; SIGTERM ends it too.  Never exit early in a grace: the scheduler would
- * take that for the end of the job. */
+/*
+ * Waits until this process is ended, or for limit_ns; SIGTERM ends it too.  Never exit early in a grace: the scheduler
+ * would take that for the end of the job.
+ */
 void requeue_wait_for_end(int64_t limit_ns);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_restore: choosing what a program gets back.  All ranks ask, all agents read the same generation, and only when every
- * byte of every rank held is it handed over.  A damaged one is set aside and the next older tried; one that could not be
- * read is passed over and superseded once the run has gone on without it.  A run that ever had a checkpoint never begins
- * anew in silence.
+ * run_restore: choosing what a program gets back.  All ranks ask, all agents read the same generation, and only when
+ * every byte of every rank held is it handed over.  A damaged one is set aside and the next older tried; one that could
+ * not be read is passed over and superseded once the run has gone on without it.  A run that ever had a checkpoint
+ * never begins anew in silence.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -62,7 +62,8 @@ static int heard_all(struct restore *s, int32_t rank, int code, const char *text
         s->heard_count++;
         if (code != 0 && (s->code == 0 || (code == EBADMSG && s->code != EBADMSG))) {
                 s->code = code;
-                snprintf(s->text, sizeof s->text, "%s%.*s", s->ranks > 1 ? "a rank: " : "", (int)sizeof s->text - 16, text);
+                snprintf(s->text, sizeof s->text, "%s%.*s", s->ranks > 1 ? "a rank: " : "", (int)sizeof s->text - 16,
+                         text);
         }
         return s->heard_count == s->ranks;
 }
@@ -99,7 +100,8 @@ static void fail_all(struct run *r, int code, const char *text)
         snprintf(all, sizeof all, "%s%s%s", text, why != NULL ? ": " : "", why != NULL ? why : "");
         free(why);
         log_error("stint %u: nothing restored: %s", r->stint, all);
-        story_note(r, "restore_failed", json_pack("{s:s, s:i, s:O?}", "reason", text, "code", code, "passed_over", passed_over));
+        story_note(r, "restore_failed",
+                   json_pack("{s:s, s:i, s:O?}", "reason", text, "code", code, "passed_over", passed_over));
         answer_all(r, RESTORE_FAILED, code, all);
 }
 
@@ -369,11 +371,13 @@ static void go_on_from(struct run *r, const struct wire_agent_restore_done *m)
         r->landed_step = e->step;
         r->lineage = s->lineage + (uint32_t)(s->set_back != 0);
         story_note(r, "restore",
-                   json_pack("{s:s, s:I, s:I, s:f, s:f, s:I, s:O}", "checkpoint", e->name, "step", (json_int_t)e->step, "bytes",
-                             (json_int_t)s->bytes, "took_s", (double)took_ns / 1e9, "copy_s", (double)m->copy_ns / 1e9, "lineage",
-                             (json_int_t)r->lineage, "passed_over", s->passed_over));
+                   json_pack("{s:s, s:I, s:I, s:f, s:f, s:I, s:O}", "checkpoint", e->name, "step", (json_int_t)e->step,
+                             "bytes", (json_int_t)s->bytes, "took_s", (double)took_ns / 1e9, "copy_s",
+                             (double)m->copy_ns / 1e9, "lineage", (json_int_t)r->lineage, "passed_over",
+                             s->passed_over));
         log_notice("stint %u: restored step %" PRId64 " (%s in %s)", r->stint, e->step,
-                   size_format(how_much, sizeof how_much, (int64_t)s->bytes), duration_format(how_long, sizeof how_long, took_ns));
+                   size_format(how_much, sizeof how_much, (int64_t)s->bytes),
+                   duration_format(how_long, sizeof how_long, took_ns));
         memset(s->asking, 0, s->ranks);
         listen_anew(s, RESTORING_ASKING);
         supersede_newer(r);
@@ -519,7 +523,8 @@ void restore_done(struct run *r, const struct wire_agent_restore_done *m)
         }
         log_error("stint %u: %s was refused by the program: %s", r->stint, s->catalog.entries[s->at].name, s->text);
         story_note(r, "restore_failed",
-                   json_pack("{s:s, s:s, s:i}", "checkpoint", s->catalog.entries[s->at].name, "reason", s->text, "code", s->code));
+                   json_pack("{s:s, s:s, s:i}", "checkpoint", s->catalog.entries[s->at].name, "reason", s->text, "code",
+                             s->code));
         memset(s->asking, 0, s->ranks);
         listen_anew(s, RESTORING_ASKING);
 }

@@ -41,9 +41,9 @@ struct restore {
 enum restore_choice { CHOICE_READ, CHOICE_FRESH, CHOICE_FAILED };
 
 /*
- * What to do with the candidates from c->entries[*at] on, for a program of that run with so many ranks: moves *at over those
- * that cannot be meant.  landed: the run has had a checkpoint before, so none is no fresh start.  text (size bytes) says why
- * CHOICE_FAILED.  Pure.
+ * What to do with the candidates from c->entries[*at] on, for a program of that run with so many ranks: moves *at over
+ * those that cannot be meant.  landed: the run has had a checkpoint before, so none is no fresh start.  text (size
+ * bytes) says why CHOICE_FAILED.  Pure.
  */
 enum restore_choice restore_choose(const struct catalog *c, size_t *at, const char *run_id, uint32_t ranks, int landed,
                                    char *text, size_t size);
@@ -54,8 +54,8 @@ void restore_read(struct run *r, const struct wire_agent_restore_read *m);
 void restore_done(struct run *r, const struct wire_agent_restore_done *m);
 
 /*
- * A rank went away, its agent perhaps: the others wait until it asks again, and all read anew.  One that had not taken its
- * state yet when the others had gets the same when it asks again.
+ * A rank went away, its agent perhaps: the others wait until it asks again, and all read anew.  One that had not taken
+ * its state yet when the others had gets the same when it asks again.
  */
 void restore_rank_gone(struct run *r);
 

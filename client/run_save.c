@@ -97,8 +97,8 @@ static int asked_by_program(enum save_reason reason)
 }
 
 /*
- * All ranks of a program may ask for the same save, one after the other: the first begins it, the others are part of it.  A
- * rank that asks at a later step may have had its snapshot taken for this one already, and means another.
+ * All ranks of a program may ask for the same save, one after the other: the first begins it, the others are part of
+ * it.  A rank that asks at a later step may have had its snapshot taken for this one already, and means another.
  */
 static int is_same_wish(const struct save *s, enum save_reason reason, int64_t step)
 {
@@ -137,8 +137,8 @@ enum save_reason save_take_pending(struct save *s, int64_t *step)
 
 /* ---- its life -------------------------------------------------------------------------------------------------- */
 
-int save_begin(struct save *s, enum save_reason reason, int64_t step, uint32_t ranks, int64_t now_ns, enum saving_act *act,
-               struct stint_error *err)
+int save_begin(struct save *s, enum save_reason reason, int64_t step, uint32_t ranks, int64_t now_ns,
+               enum saving_act *act, struct stint_error *err)
 {
         unsigned char *sealed = calloc(ranks > 0 ? ranks : 1, 1);
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_save: the state of the one save that may be in flight, as a table of states and pure functions.  run_saving.c does
- * what they answer.
+ * run_save: the state of the one save that may be in flight, as a table of states and pure functions.  run_saving.c
+ * does what they answer.
  *
  *   IDLE -> WANTED      every agent was asked
  *        -> SEALING     a rank has sealed, others have not
  *        -> COMMITTING  all have: the part is being made whole
  *        -> IDLE        landed, or failed
- *   CLEARING comes before WANTED when an earlier try left something, and between two attempts; DOOMED is CLEARING of a save
- *   that has failed meanwhile.
+ *   CLEARING comes before WANTED when an earlier try left something, and between two attempts; DOOMED is CLEARING of a
+ *   save that has failed meanwhile.
  */
 #ifndef STINT_RUN_SAVE_H
 #define STINT_RUN_SAVE_H
@@ -18,7 +18,9 @@
 #include "error.h"
 #include "wire.h"
 
-enum saving_state { SAVING_IDLE = 0, SAVING_CLEARING, SAVING_DOOMED, SAVING_WANTED, SAVING_SEALING, SAVING_COMMITTING, SAVING_STATES };
+enum saving_state {
+        SAVING_IDLE = 0, SAVING_CLEARING, SAVING_DOOMED, SAVING_WANTED, SAVING_SEALING, SAVING_COMMITTING, SAVING_STATES
+};
 
 enum saving_event {
         SAVING_START = 0,    /* a save is wanted and may begin */
@@ -69,14 +71,18 @@ struct save {
 /* The row of the table: what state and what to do.  may_retry: an attempt is left. */
 enum saving_act save_next(enum saving_state *state, enum saving_event event, int may_retry);
 
-/* What becomes of a wish to save for this reason, now.  step is that of the rank that asked, -1 when it was anybody else.
- * Notes what has to wait. */
+/*
+ * What becomes of a wish to save for this reason, now.  step is that of the rank that asked, -1 when it was anybody
+ * else.  Notes what has to wait.
+ */
 enum saving_wish save_wish(struct save *s, enum save_reason reason, int64_t step, int64_t now_ns);
 
-/* Begins the save of `ranks` ranks that a rank asked for at that step (-1: none did): a new id, nothing sealed.  Answers what
- * to do.  -1 (no memory) leaves it IDLE. */
-int save_begin(struct save *s, enum save_reason reason, int64_t step, uint32_t ranks, int64_t now_ns, enum saving_act *act,
-               struct stint_error *err);
+/*
+ * Begins the save of `ranks` ranks that a rank asked for at that step (-1: none did): a new id, nothing sealed.
+ * Answers what to do.  -1 (no memory) leaves it IDLE.
+ */
+int save_begin(struct save *s, enum save_reason reason, int64_t step, uint32_t ranks, int64_t now_ns,
+               enum saving_act *act, struct stint_error *err);
 
 /* A rank sealed, failed, or is gone.  Messages of another save or attempt are passed over: SAVING_NOTHING. */
 enum saving_act save_sealed(struct save *s, const struct wire_agent_sealed *m, int64_t now_ns);

@@ -70,8 +70,8 @@ static double seconds(int64_t ns)
         return (double)ns / (double)CLOCK_SECOND;
 }
 
-static void tell_agents(struct run *r, uint32_t save_id, int32_t rank, int landed, int64_t step, uint64_t bytes, int64_t took_ns,
-                        const char *text)
+static void tell_agents(struct run *r, uint32_t save_id, int32_t rank, int landed, int64_t step, uint64_t bytes,
+                        int64_t took_ns, const char *text)
 {
         struct wire_run_result m = { .save_id = save_id, .landed = (uint32_t)landed, .step = step, .bytes = bytes,
                                      .took_ns = took_ns, .rank = rank };
@@ -86,12 +86,13 @@ static void note_save(struct run *r, int landed, int64_t step, uint64_t bytes, i
 {
         const struct save *s = &r->save;
         int64_t left_ns = run_deadline_left(&r->deadline);
-        json_t *line = json_pack("{s:I, s:s, s:I, s:b, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b, s:s}", "id", (json_int_t)s->id,
-                                 "reason", save_reason_name(s->reason), "step", (json_int_t)step, "landed", landed, "bytes",
-                                 (json_int_t)bytes, "took_s", seconds(took_ns), "delay_s", seconds(s->delay_ns), "copy_s",
-                                 seconds(s->copy_ns), "hash_s", seconds(s->hash_ns), "write_s", seconds(s->write_ns), "commit_s",
-                                 seconds(commit_ns), "attempt", (json_int_t)s->attempt, "unchanged",
-                                 s->ranks > 0 && s->unchanged_count == s->ranks, "text", text);
+        json_t *line = json_pack("{s:I, s:s, s:I, s:b, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b, s:s}", "id",
+                                 (json_int_t)s->id, "reason", save_reason_name(s->reason), "step", (json_int_t)step,
+                                 "landed", landed, "bytes", (json_int_t)bytes, "took_s", seconds(took_ns), "delay_s",
+                                 seconds(s->delay_ns), "copy_s", seconds(s->copy_ns), "hash_s", seconds(s->hash_ns),
+                                 "write_s", seconds(s->write_ns), "commit_s", seconds(commit_ns), "attempt",
+                                 (json_int_t)s->attempt, "unchanged", s->ranks > 0 && s->unchanged_count == s->ranks,
+                                 "text", text);
 
         if (line != NULL && left_ns != CLOCK_NEVER)
                 json_object_set_new(line, "left_s", json_real(seconds(left_ns)));
@@ -106,8 +107,8 @@ static void refuse(struct run *r, enum save_reason reason, int32_t rank, const c
                 snprintf(r->not_saved, sizeof r->not_saved, "%.460s", text);
         log_warning("stint %u: NOT saved: %s (%s)", r->stint, text, save_reason_name(reason));
         story_note(r, "save",
-                   json_pack("{s:I, s:s, s:I, s:b, s:s}", "id", (json_int_t)0, "reason", save_reason_name(reason), "step",
-                             (json_int_t)ranks_step(&r->ranks), "landed", 0, "text", text));
+                   json_pack("{s:I, s:s, s:I, s:b, s:s}", "id", (json_int_t)0, "reason", save_reason_name(reason),
+                             "step", (json_int_t)ranks_step(&r->ranks), "landed", 0, "text", text));
         tell_agents(r, 0, rank, 0, ranks_step(&r->ranks), 0, 0, text);
         listen_answer(&r->listen, ECANCELED, ranks_step(&r->ranks), 0, 0, text);
 }
@@ -155,7 +156,8 @@ static void begin(struct run *r, enum save_reason reason, int32_t rank, int64_t 
 
         if (cannot_begin(r, text, sizeof text)) {
                 /* An agent that died comes back, and its programs to it: what must land waits for them. */
-                if (save_must_land(reason) && r->ranks.ever && agents_any_restarting(&r->agents) && !r->ending.lease_lost)
+                if (save_must_land(reason) && r->ranks.ever && agents_any_restarting(&r->agents) &&
+                    !r->ending.lease_lost)
                         r->wanted_final = reason;
                 else
                         refuse(r, reason, rank, text);
@@ -175,7 +177,8 @@ void saving_want(struct run *r, enum save_reason reason, int32_t rank, int64_t s
         if (r->over || r->ending.stop != SAVE_NONE) {
                 tell_agents(r, 0, rank, 0, ranks_step(&r->ranks), 0, 0, "this stint is ending");
                 if (r->ending.stop != SAVE_NONE && rank < 0 && reason == SAVE_USER)
-                        listen_answer(&r->listen, 0, r->landed_step, 0, 0, "the stint is ending; its final save has landed");
+                        listen_answer(&r->listen, 0, r->landed_step, 0, 0,
+                                      "the stint is ending; its final save has landed");
                 return;
         }
         switch (save_wish(&r->save, reason, step, clock_now())) {
@@ -374,8 +377,8 @@ static void start_clearing(struct run *r)
         struct saving_job *job = new_job(r);
 
         if (r->save.attempt > 1)
-                log_warning("stint %u: attempt %u of %d to save, because: %s", r->stint, r->save.attempt, SAVING_ATTEMPTS,
-                            r->save.text);
+                log_warning("stint %u: attempt %u of %d to save, because: %s", r->stint, r->save.attempt,
+                            SAVING_ATTEMPTS, r->save.text);
         if (job == NULL)
                 act_on(r, save_cleared(&r->save));
         else
@@ -437,11 +440,15 @@ void saving_rank_gone(struct run *r, uint32_t rank)
         act_on(r, save_rank_gone(&r->save, rank));
 }
 
-/* The programs of an agent that comes back come back to it too, and have their state still: a final save is asked again. */
+/*
+ * The programs of an agent that comes back come back to it too, and have their state still: a final save is asked
+ * again.
+ */
 void saving_agent_lost(struct run *r, int restarting)
 {
         enum save_reason reason = r->save.reason;
-        int again = restarting && save_in_flight(&r->save) && r->save.state != SAVING_COMMITTING && save_must_land(reason);
+        int again = restarting && save_in_flight(&r->save) && r->save.state != SAVING_COMMITTING &&
+                    save_must_land(reason);
 
         act_on(r, save_broken(&r->save, "the agent died during the save", 0));
         if (again)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_story: one stint from its first line to its last.  run_stint() at the end of this file is the story; what is above it
- * are its steps, in the order in which they happen.  cmd_run.c calls in.
+ * run_story: one stint from its first line to its last.  run_stint() at the end of this file is the story; what is
+ * above it are its steps, in the order in which they happen.  cmd_run.c calls in.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -76,7 +76,10 @@ void story_note_all(struct run *r, json_t *events)
 
 struct commit story_commit(const struct run *r)
 {
-        return (struct commit){ .run_dir = r->o->dir, .run_id = r->identity.run_id, .lease = &r->lease, .stint = r->stint,
+        return (struct commit){ .run_dir = r->o->dir,
+                                .run_id = r->identity.run_id,
+                                .lease = &r->lease,
+                                .stint = r->stint,
                                 .keep = r->o->keep };
 }
 
@@ -134,7 +137,8 @@ static int start_agents(struct run *r, struct stint_error *err)
                 snprintf(r->lease.holder.control, sizeof r->lease.holder.control, "%s", r->listen.name);
         else
                 log_warning("stint %u: `stint save` will not be heard: %s", r->stint, problem.text);
-        if (agents_init(&r->agents, &r->loop, 1, r->o->dir, r->stint, r->identity.run_id, &story_agents_events, r, err) != 0)
+        if (agents_init(&r->agents, &r->loop, 1, r->o->dir, r->stint, r->identity.run_id, &story_agents_events, r,
+                        err) != 0)
                 return -1;
         tell_environment(r);
         if (agents_start(&r->agents, &problem) != 0) {
@@ -151,7 +155,8 @@ static void on_first_deadline(void *arg, const struct run_deadline *d, int fresh
         int64_t left_ns = run_deadline_left(d);
 
         if (left_ns != CLOCK_NEVER)
-                snprintf(limit, sizeof limit, " (%s in %s)", deadline_cause_name(d->cause), duration_format(left, sizeof left, left_ns));
+                snprintf(limit, sizeof limit, " (%s in %s)", deadline_cause_name(d->cause),
+                         duration_format(left, sizeof left, left_ns));
         else if (!fresh && run_deadline_has_scheduler(d))
                 snprintf(limit, sizeof limit, " (its time limit is not known: nobody answers)");
         log_notice("stint %u: started on %s%s", r->stint, r->lease.holder.host, limit);
@@ -173,7 +178,8 @@ static void put_into_words(const struct run *r, char *out, size_t size)
         else if (e->stop != SAVE_NONE)
                 snprintf(out, size, "%s", r->last_save);
         else if (e->limit != SAVE_NONE || r->not_saved[0] != '\0')
-                snprintf(out, size, "NOT saved: %s", r->not_saved[0] != '\0' ? r->not_saved : "no save landed before the end");
+                snprintf(out, size, "NOT saved: %s",
+                         r->not_saved[0] != '\0' ? r->not_saved : "no save landed before the end");
         else if (r->o->attend_fd >= 0)
                 snprintf(out, size, "the program has ended");
         else
@@ -194,12 +200,15 @@ static int give_verdict(struct run *r)
         if (lost > 0)
                 snprintf(costs, sizeof costs, "; %" PRId64 " steps lost", lost);
         story_note(r, "end",
-                   json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I}", "why", why, "verdict", verdict, "exit", code, "last_step",
-                             (json_int_t)last, "landed_step", (json_int_t)r->landed_step, "lost_steps", (json_int_t)lost, "by",
-                             (json_int_t)r->stint));
-        log_notice("stint %u: ended: %s: %s%s%s", r->stint, why, verdict, costs, code == EXIT_CONTINUE && !r->ending.cancelled ? "; to be continued" : "");
+                   json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I}", "why", why, "verdict", verdict, "exit", code,
+                             "last_step", (json_int_t)last, "landed_step", (json_int_t)r->landed_step, "lost_steps",
+                             (json_int_t)lost, "by", (json_int_t)r->stint));
+        log_notice("stint %u: ended: %s: %s%s%s", r->stint, why, verdict, costs,
+                   code == EXIT_CONTINUE && !r->ending.cancelled ? "; to be continued" : "");
         if (strcmp(why, "ended, not complete") == 0)
-                log_warning("stint %u: the program exited with 0 but never called stint_complete(): this run is not DONE%s", r->stint,
+                log_warning("stint %u: the program exited with 0 but never called stint_complete(): this run is not "
+                            "DONE%s",
+                            r->stint,
                             r->o->attend_fd < 0 ? " (--stint-exit0=done for programs that know nothing of stint)" : "");
         return code;
 }
@@ -210,10 +219,12 @@ static void exit_0_is_done(struct run *r)
         struct stint_error err;
 
         if (!r->o->exit0_done || r->ending.complete || r->ending.stop != SAVE_NONE || r->ending.limit != SAVE_NONE ||
-            r->child.status != 0 || r->child.signal != 0 || r->ending.lease_lost || r->ending.cancelled || !r->child_ended)
+            r->child.status != 0 || r->child.signal != 0 || r->ending.lease_lost || r->ending.cancelled ||
+            !r->child_ended)
                 return;
         r->complete_step = ranks_step(&r->ranks);
-        if (lease_check(&r->lease, &err) == 0 && done_write(r->o->dir, r->identity.run_id, r->stint, r->complete_step, &err) == 0) {
+        if (lease_check(&r->lease, &err) == 0 &&
+            done_write(r->o->dir, r->identity.run_id, r->stint, r->complete_step, &err) == 0) {
                 r->ending.complete = 1;
                 story_note(r, "complete", json_pack("{s:I, s:b}", "step", (json_int_t)r->complete_step, "exit0", 1));
                 return;
@@ -224,11 +235,11 @@ static void exit_0_is_done(struct run *r)
 /* A chain that gets nowhere would go round for ever, at the cost of everybody else on the cluster. */
 static int is_stuck(struct run *r)
 {
-        if (r->landed_step != r->past.landed_step || r->ending.stop == SAVE_PREEMPTED || r->ending.limit == SAVE_PREEMPTED ||
-            r->past.idle + 1 < IDLE_STINTS_MOST)
+        if (r->landed_step != r->past.landed_step || r->ending.stop == SAVE_PREEMPTED ||
+            r->ending.limit == SAVE_PREEMPTED || r->past.idle + 1 < IDLE_STINTS_MOST)
                 return 0;
-        log_error("stint %u: not run again: %" PRIu32 " stints in a row have saved nothing (`stint show %s` tells why); once that is "
-                  "mended, the same command goes on",
+        log_error("stint %u: not run again: %" PRIu32 " stints in a row have saved nothing (`stint show %s` tells "
+                  "why); once that is mended, the same command goes on",
                   r->stint, r->past.idle + 1, r->o->dir);
         story_note(r, "requeue", json_pack("{s:b, s:s}", "granted", 0, "text", "no progress"));
         return 1;
@@ -247,7 +258,9 @@ static int go_on_or_not(struct run *r, int code)
         log_notice("stint %u: it will be run again%s%s", r->stint, text[0] != '\0' ? ": " : "", text);
         lease_release(&r->lease);
         r->has_lease = 0;
-        /* The local scheduler waits for our end, to begin again; a cluster's must not see one before it ends the job. */
+        /*
+         * The local scheduler waits for our end, to begin again; a cluster's must not see one before it ends the job.
+         */
         if (strcmp(r->deadline.scheduler.name, "local") != 0)
                 requeue_wait_for_end(REQUEUE_WAIT);
         return code;

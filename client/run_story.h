@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * run_story: one stint as `stint run` lives it, and everything it knows meanwhile.  The rooms run_begin, run_loop,
- * run_events, run_saving, run_restore and run_progress each tell a part of it; they share this struct, and each field has
- * one of them as its owner.
+ * run_events, run_saving, run_restore and run_progress each tell a part of it; they share this struct, and each field
+ * has one of them as its owner.
  */
 #ifndef STINT_RUN_STORY_H
 #define STINT_RUN_STORY_H
@@ -74,7 +74,9 @@ struct run {
         char not_saved[480];         /* why the last final one did not land; "" */
 };
 
-/* An event for the journal; a journal that cannot be written is said once per stint and stops nothing.  Takes fields. */
+/*
+ * An event for the journal; a journal that cannot be written is said once per stint and stops nothing.  Takes fields.
+ */
 void story_note(struct run *r, const char *event, json_t *fields);
 
 /* Journals what commit_* appended to events, and takes it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_supervise: the child of `stint run` and everything that comes from it.  `stint run` is a subreaper (process_tree.h),
- * so helpers of the program cannot get out of its sight by losing their parent.
+ * run_supervise: the child of `stint run` and everything that comes from it.  `stint run` is a subreaper
+ * (process_tree.h), so helpers of the program cannot get out of its sight by losing their parent.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -53,7 +53,9 @@ int child_start(struct child *c, uv_loop_t *loop, char *const *command, void (*o
                 { .flags = UV_INHERIT_FD, .data.fd = STDOUT_FILENO },
                 { .flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO },
         };
-        uv_process_options_t options = { .exit_cb = on_exit_of_child, .file = "/proc/self/exe", .stdio = stdio, .stdio_count = 3 };
+        uv_process_options_t options = {
+                .exit_cb = on_exit_of_child, .file = "/proc/self/exe", .stdio = stdio, .stdio_count = 3
+        };
         char parent[16];
         int rc;
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* run_supervise: the program that `stint run` was given: started through `stint exec`, waited for, ended when it must be. */
+/*
+ * run_supervise: the program that `stint run` was given: started through `stint exec`, waited for, ended when it must
+ * be.
+ */
 #ifndef STINT_RUN_SUPERVISE_H
 #define STINT_RUN_SUPERVISE_H
 

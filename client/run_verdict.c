@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_verdict: decides what an end is called and what `stint run` exits with, and speaks for stints that were killed before
- * they could.  run_story.c calls in at the beginning and at the end.
+ * run_verdict: decides what an end is called and what `stint run` exits with, and speaks for stints that were killed
+ * before they could.  run_story.c calls in at the beginning and at the end.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,7 +42,8 @@ static int is_innocent(const json_t *end)
 {
         const char *why = json_string_value(json_object_get(end, "why"));
 
-        return why != NULL && (strcmp(why, "preempted") == 0 || strcmp(why, "stopped") == 0 || strcmp(why, "cancelled") == 0);
+        return why != NULL &&
+               (strcmp(why, "preempted") == 0 || strcmp(why, "stopped") == 0 || strcmp(why, "cancelled") == 0);
 }
 
 /* A set-back makes older steps the newest again, so the last line counts, not the highest step. */
@@ -150,8 +151,10 @@ static int has_end(const json_t *lines, int64_t stint)
         return 0;
 }
 
-/* What was on disk when that stint was over: the last landing in a line of it or of an earlier one, or of its part that was
- * finished since. */
+/*
+ * What was on disk when that stint was over: the last landing in a line of it or of an earlier one, or of its part that
+ * was finished since.
+ */
 static int64_t landed_by(const json_t *lines, int64_t stint)
 {
         int64_t step = -1;
@@ -180,7 +183,10 @@ static int64_t progress_of(const char *run_dir, int64_t stint)
         return step;
 }
 
-/* A stint that was killed between the rename and its line in the journal has landed a checkpoint that nobody has told of. */
+/*
+ * A stint that was killed between the rename and its line in the journal has landed a checkpoint that nobody has told
+ * of.
+ */
 static int64_t untold_landing(struct journal *j, const char *run_dir, uint32_t stint, int64_t landed)
 {
         const struct catalog_entry *newest = NULL;
@@ -196,15 +202,17 @@ static int64_t untold_landing(struct journal *j, const char *run_dir, uint32_t s
         if (newest != NULL) {
                 landed = newest->step;
                 journal_add(j, "finished_part",
-                            json_pack("{s:s, s:I, s:I, s:I}", "checkpoint", newest->name, "step", (json_int_t)landed, "of_stint",
-                                      (json_int_t)stint, "bytes", (json_int_t)manifest_bytes(&newest->manifest)),
+                            json_pack("{s:s, s:I, s:I, s:I}", "checkpoint", newest->name, "step", (json_int_t)landed,
+                                      "of_stint", (json_int_t)stint, "bytes",
+                                      (json_int_t)manifest_bytes(&newest->manifest)),
                             NULL);
         }
         catalog_fini(&all);
         return landed;
 }
 
-static int end_killed(struct journal *j, const char *run_dir, const json_t *lines, uint32_t stint, struct stint_error *err)
+static int end_killed(struct journal *j, const char *run_dir, const json_t *lines, uint32_t stint,
+                      struct stint_error *err)
 {
         int64_t landed = untold_landing(j, run_dir, stint, landed_by(lines, stint)), last = progress_of(run_dir, stint);
         uint32_t by = j->stint;
@@ -214,8 +222,8 @@ static int end_killed(struct journal *j, const char *run_dir, const json_t *line
         if (last < landed)
                 last = landed;
         if (landed >= 0)
-                snprintf(verdict, sizeof verdict, "killed; step %" PRId64 " stands, at least %" PRId64 " steps lost", landed,
-                         lost_steps(last, landed));
+                snprintf(verdict, sizeof verdict, "killed; step %" PRId64 " stands, at least %" PRId64 " steps lost",
+                         landed, lost_steps(last, landed));
         else
                 snprintf(verdict, sizeof verdict, "killed before anything had landed");
         log_notice("stint %u: ended: %s", stint, verdict);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* run_verdict: the words for how a stint ended, what it cost, and the verdict on an earlier stint that could not speak. */
+/*
+ * run_verdict: the words for how a stint ended, what it cost, and the verdict on an earlier stint that could not speak.
+ */
 #ifndef STINT_RUN_VERDICT_H
 #define STINT_RUN_VERDICT_H
 
@@ -13,7 +15,7 @@ struct past {
         uint32_t last_stint;   /* 0: there was none */
         int64_t landed_step;   /* newest that landed in any; -1 */
         int ever_landed;
-        uint32_t idle;         /* how many stints in a row, up to the last, landed nothing; preempted ones do not count */
+        uint32_t idle;         /* how many stints in a row, up to the last, landed nothing, preempted ones aside */
 };
 
 void past_read(struct past *p, const json_t *lines);

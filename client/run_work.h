@@ -19,7 +19,8 @@ struct work_queue {
 void work_init(struct work_queue *q, uv_loop_t *loop);
 
 /* does(arg) runs in a thread when everything added before is done; then done(arg) on the loop.  -1: no memory. */
-int work_add(struct work_queue *q, void (*does)(void *arg), void (*done)(void *arg), void *arg, struct stint_error *err);
+int work_add(struct work_queue *q, void (*does)(void *arg), void (*done)(void *arg), void *arg,
+             struct stint_error *err);
 
 static inline int work_pending(const struct work_queue *q)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * finish: the end of a stint: other ranks are outlasted, the last state lands, and the coordinator writes that the run is
- * done.  stint_complete and stint_close in stint.c call in.
+ * finish: the end of a stint: other ranks are outlasted, the last state lands, and the coordinator writes that the run
+ * is done.  stint_complete and stint_close in stint.c call in.
  *
  * As in safepoint.c, whatever happens on one rank, all of them make the same reductions in the same order.
  */
@@ -106,8 +106,9 @@ static int mark_done(struct stint *s, struct stint_error *err)
                 if (session_await(&s->session, is_completed, s, CLOCK_NEVER, NULL) < 0) {
                         told = 0;
                         if (reach_until(&s->session, clock_now() + REACH_BACK_NS) < 0)
-                                return error_set(err, ENOTCONN, "the agent went away before the run was marked as done: "
-                                                                "it is not complete");
+                                return error_set(err, ENOTCONN,
+                                                 "the agent went away before the run was marked as done: "
+                                                 "it is not complete");
                         safepoint_hear(s, clock_now());
                 }
                 if (!inbox->has_completed && safepoint_wish(s))

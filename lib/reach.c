@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * reach: how a session comes to its agent: the socket that the environment names, or the coordinator that is started for a
- * program by itself; HELLO, WELCOME and the control page; and trying again, further and further apart.  session.c calls
- * in, and whoever must wait until the agent is back.
+ * reach: how a session comes to its agent: the socket that the environment names, or the coordinator that is started
+ * for a program by itself; HELLO, WELCOME and the control page; and trying again, further and further apart.  session.c
+ * calls in, and whoever must wait until the agent is back.
  */
 #include "reach.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * safepoint: the slow path of a safe point, and a save from the wish to its end.  stint.c calls in, and finish.c for the
- * saves and reductions that come after the last safe point.
+ * safepoint: the slow path of a safe point, and a save from the wish to its end.  stint.c calls in, and finish.c for
+ * the saves and reductions that come after the last safe point.
  *
  * Several ranks: every function here runs on all of them, and makes the same reductions in the same order, whatever
  * happens on one; what happened on one is in the words that it gives to the next reduction.  A rank that has finished
@@ -414,22 +414,28 @@ static int point_together(struct stint *s)
         return agreement_begin(a, words, &s->why) < 0 ? -1 : go;
 }
 
-int safepoint_slow(struct stint *s, int64_t step, int64_t now_ns)
+/* A step lower than the one before is the program's mistake; a stint that ends here ends all the same. */
+static int visit(struct stint *s, int64_t step, int64_t now_ns, int (*do_here)(struct stint *s), const char *call)
 {
         int64_t before = s->step;
         int backwards, go;
 
-        if (s->session.forked)
-                return STINT_CONTINUE;
         arrive(s, step, now_ns);
         backwards = s->backwards;
-        go = s->agreement.ranks > 1 ? point_together(s) : point_alone(s);
+        go = do_here(s);
         leave(s);
         if (backwards && go != STINT_STOP)
                 return error_set(&s->why, EINVAL,
-                                 "stint_step was given step %" PRId64 " after step %" PRId64 ": steps only grow", step,
+                                 "%s was given step %" PRId64 " after step %" PRId64 ": steps only grow", call, step,
                                  before);
         return go;
+}
+
+int safepoint_slow(struct stint *s, int64_t step, int64_t now_ns)
+{
+        if (s->session.forked)
+                return STINT_CONTINUE;
+        return visit(s, step, now_ns, s->agreement.ranks > 1 ? point_together : point_alone, "stint_step");
 }
 
 static int save_together(struct stint *s)
@@ -454,17 +460,8 @@ static int save_together(struct stint *s)
 
 int safepoint_save(struct stint *s, int64_t step, int64_t now_ns)
 {
-        int64_t before = s->step;
-        int backwards, go;
+        int go = visit(s, step, now_ns, save_together, "stint_save");
 
-        arrive(s, step, now_ns);
-        backwards = s->backwards;
-        go = save_together(s);
-        leave(s);
-        if (backwards && go != STINT_STOP)
-                return error_set(&s->why, EINVAL,
-                                 "stint_save was given step %" PRId64 " after step %" PRId64 ": steps only grow", step,
-                                 before);
         return go == STINT_CONTINUE ? -1 : go;
 }
 

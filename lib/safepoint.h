@@ -68,8 +68,9 @@ int safepoint_ask(struct stint *s, enum save_reason reason, int64_t until_ns, st
 void safepoint_hear(struct stint *s, int64_t now_ns);
 
 /*
- * A reduction made and judged at once; and waiting for the one begun at an earlier safe point, if there is one.  Answers
- * are those of stint_step: a save that all ranks agree on is made here.  sync: all of them wait until it has landed.
+ * A reduction made and judged at once; and waiting for the one begun at an earlier safe point, if there is one.
+ * Answers are those of stint_step: a save that all ranks agree on is made here.  sync: all of them wait until it has
+ * landed.
  */
 int safepoint_agree(struct stint *s, int sync);
 int safepoint_judge_open(struct stint *s);

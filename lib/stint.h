@@ -12,7 +12,8 @@
  *     STINT_CONTINUE, stint_time_left infinity.  A program need not ask whether stint_open succeeded.
  *   - A failed call changes nothing.  The reason is in stint_why(), as a sentence for the person who must act.
  *   - The library never exits, prints or raises a signal.  It speaks through the log callback of the options.
- *   - Training is never worse off with stint than without: if an agent goes away, training goes on, and the log says so.
+ *   - Training is never worse off with stint than without: if an agent goes away, training goes on, and the log
+ *     says so.
  */
 #ifndef STINT_H
 #define STINT_H
@@ -82,10 +83,10 @@ struct stint_agree {
 
 struct stint_options {
         size_t size;                     /* sizeof(struct stint_options), so that programs outlive library versions */
-        const char *dir;                 /* run directory; NULL: what `stint run` says, else $STINT_DIR, else ./run.stint */
+        const char *dir;                 /* run directory; NULL: that of `stint run`, else $STINT_DIR or ./run.stint */
         int rank, ranks;                 /* this process and how many there are; 0, 0 means one */
         const struct stint_agree *agree; /* needed when ranks > 1; copied */
-        int agree_every;                 /* agree at every so many safe points; 0: every one.  The highest of all ranks holds */
+        int agree_every;                 /* agree at every so many safe points; 0: every one.  The highest counts */
         int allow_missing;               /* 1: a tensor the checkpoint does not have keeps its value at stint_restore */
         stint_log_fn *log;               /* NULL: silence */
         void *log_arg;
@@ -122,8 +123,8 @@ STINT_API size_t stint_dtype_size(enum stint_dtype dtype);
  * from the first component of the name: model, loss, optimizer, rng, data, metrics; anything else stays on the host.
  */
 enum stint_role {
-        STINT_ROLE_AUTO = 0, STINT_ROLE_MODEL, STINT_ROLE_LOSS, STINT_ROLE_OPTIMIZER, STINT_ROLE_RNG, STINT_ROLE_RNG_DEVICE,
-        STINT_ROLE_DATA, STINT_ROLE_METRICS, STINT_ROLE_OTHER
+        STINT_ROLE_AUTO = 0, STINT_ROLE_MODEL, STINT_ROLE_LOSS, STINT_ROLE_OPTIMIZER, STINT_ROLE_RNG,
+        STINT_ROLE_RNG_DEVICE, STINT_ROLE_DATA, STINT_ROLE_METRICS, STINT_ROLE_OTHER
 };
 
 /* Whose address space `data` points into.  AUTO asks every loaded backend and ends at the host. */
@@ -131,7 +132,8 @@ enum stint_device { STINT_DEVICE_AUTO = 0, STINT_DEVICE_HOST, STINT_DEVICE_SIM, 
 
 /* A piece of state: contiguous, in row-major order.  ndim 0 is a scalar.  The struct is copied, the data is not. */
 struct stint_tensor {
-        void *data;                             /* stays valid until replaced, detached or stint_close; NULL only with no elements */
+        /* Stays valid until replaced, detached or stint_close; NULL only with no elements. */
+        void *data;
         enum stint_dtype dtype;
         enum stint_role role;
         enum stint_device device;
@@ -181,32 +183,34 @@ STINT_API int stint_detach(struct stint *, const char *name);
 STINT_API int stint_restore(struct stint *, int64_t *step);
 
 /*
- * The safe point: everything attached is consistent and belongs to `step` steps done.  Steps only grow within a process.
- * Costs a load, a store and a clock read when there is nothing to do.  When a save is wanted, copies the state, and goes
- * on while the agent writes; when this stint is about to end, waits until the checkpoint landed and answers STINT_STOP.
- * If that save cannot land the answer is STINT_CONTINUE: a run does not end on a save that failed.
+ * The safe point: everything attached is consistent and belongs to `step` steps done.  Steps only grow within a
+ * process.  Costs a load, a store and a clock read when there is nothing to do.  When a save is wanted, copies the
+ * state, and goes on while the agent writes; when this stint is about to end, waits until the checkpoint landed and
+ * answers STINT_STOP.  If that save cannot land the answer is STINT_CONTINUE: a run does not end on a save that failed.
  * -1: the state could not be copied, or ranks gave different steps; training may go on.
  * Collective when ranks > 1.
  */
 STINT_API int stint_step(struct stint *, int64_t step);
 
 /*
- * Says that the program is alive where there is no safe point (evaluation, warm-up).  Local, never waits.  1 when a save
- * is wanted, so that a program able to reach a safe point soon may hurry; else 0.
+ * Says that the program is alive where there is no safe point (evaluation, warm-up).  Local, never waits.  1 when a
+ * save is wanted, so that a program able to reach a safe point soon may hurry; else 0.
  */
 STINT_API int stint_poll(struct stint *);
 
-/* Saves now, for the program's own reasons, and waits until it landed: STINT_SAVED or STINT_STOP; -1 when it did not land.
- * Stands for stint_step at this step.  Collective when ranks > 1. */
+/*
+ * Saves now, for the program's own reasons, and waits until it landed: STINT_SAVED or STINT_STOP; -1 when it did not
+ * land.  Stands for stint_step at this step.  Collective when ranks > 1.
+ */
 STINT_API int stint_save(struct stint *, int64_t step);
 
 /* Which way a metric gets better. */
 enum stint_goal { STINT_GOAL_NONE = 0, STINT_GOAL_MIN, STINT_GOAL_MAX };
 
 /*
- * Reports a metric of the state as it is now; it belongs to the next stint_step, so report before any update.  The first
- * metric reported with a goal decides which checkpoint is `best`: when it improves, that stint_step saves.  NaN and
- * infinities are recorded and never improve anything.  When ranks > 1 every rank reports it; rank 0's value counts.
+ * Reports a metric of the state as it is now; it belongs to the next stint_step, so report before any update.  The
+ * first metric reported with a goal decides which checkpoint is `best`: when it improves, that stint_step saves.  NaN
+ * and infinities are recorded and never improve anything.  When ranks > 1 every rank reports it; rank 0's value counts.
  * Names are at most 39 bytes.  0, or -1 with EINVAL.
  */
 STINT_API int stint_metric(struct stint *, const char *name, double value, enum stint_goal goal);
@@ -224,7 +228,10 @@ STINT_API int stint_fits(struct stint *, double seconds);
  */
 STINT_API int stint_complete(struct stint *);
 
-/* Ends this process's part in the run and frees the handle.  Collective when ranks > 1 and stint_complete was not called. */
+/*
+ * Ends this process's part in the run and frees the handle.  Collective when ranks > 1 and stint_complete was not
+ * called.
+ */
 STINT_API void stint_close(struct stint *);
 
 /* ---- asking --------------------------------------------------------------------------------------------------- */
@@ -242,7 +249,8 @@ STINT_API const char *stint_version(void);
 
 /*
  * A device that is not there, for trying device code on any machine: its pointers cannot be dereferenced, its memory is
- * reached by copies alone.  The environment sets its faults: STINT_DEVICE=sim:devices=2,memory=64M,delay=50ms,fail_copy=3.
+ * reached by copies alone.  The environment sets its faults:
+ * STINT_DEVICE=sim:devices=2,memory=64M,delay=50ms,fail_copy=3.
  */
 STINT_API void *stint_sim_alloc(int device, size_t bytes); /* NULL with errno ENOMEM or ENODEV */
 STINT_API void stint_sim_free(void *pointer);

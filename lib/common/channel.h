@@ -14,29 +14,37 @@
 #define CHANNEL_NAME 100 /* longest abstract name, its NUL counted */
 #define CHANNEL_FDS 4    /* most descriptors beside one message */
 
-/* Listens under an abstract name (no leading NUL in `name`).  The descriptor is non-blocking.  EADDRINUSE when taken. */
+/*
+ * Listens under an abstract name (no leading NUL in `name`).  The descriptor is non-blocking.  EADDRINUSE when taken.
+ */
 int channel_listen(const char *name, struct stint_error *err);
 
 /* Takes one waiting connection, non-blocking; *uid and *pid are the peer's, from SO_PEERCRED.  -1 with EAGAIN: none. */
 int channel_accept(int listener, uid_t *uid, pid_t *pid, struct stint_error *err);
 
-/* Connects; the peer must run as this uid or as root (EPERM otherwise).  *pid receives the peer's.  Blocking descriptor. */
+/*
+ * Connects; the peer must run as this uid or as root (EPERM otherwise).  *pid receives the peer's.  Blocking
+ * descriptor.
+ */
 int channel_connect(const char *name, pid_t *pid, struct stint_error *err);
 
 /*
- * Sends one whole message and n_fds descriptors (which stay open here).  0; -1 with EAGAIN when a non-blocking socket is
- * full, EPIPE or ECONNRESET when the peer is gone.  Never raises SIGPIPE.
+ * Sends one whole message and n_fds descriptors (which stay open here).  0; -1 with EAGAIN when a non-blocking socket
+ * is full, EPIPE or ECONNRESET when the peer is gone.  Never raises SIGPIPE.
  */
 int channel_send(int fd, const void *message, size_t n, const int *fds, int n_fds, struct stint_error *err);
 
 /*
- * Receives one message into buffer and its descriptors into fds (CHANNEL_FDS places), *n_fds of them.  Answers its size; 0
- * when the peer has closed; -1 with EAGAIN when there is none, EMSGSIZE (message or descriptors cut off: all descriptors
- * are closed).  fds and n_fds may be NULL where none belong: some that come are EMSGSIZE too.
+ * Receives one message into buffer and its descriptors into fds (CHANNEL_FDS places), *n_fds of them.  Answers its
+ * size; 0 when the peer has closed; -1 with EAGAIN when there is none, EMSGSIZE (message or descriptors cut off: all
+ * descriptors are closed).  fds and n_fds may be NULL where none belong: some that come are EMSGSIZE too.
  */
 ssize_t channel_receive(int fd, void *buffer, size_t size, int *fds, int *n_fds, struct stint_error *err);
 
-/* Waits until fd is readable, at most timeout_ns (CLOCK_NEVER: as long as it takes): 1 readable or closed, 0 time is up. */
+/*
+ * Waits until fd is readable, at most timeout_ns (CLOCK_NEVER: as long as it takes): 1 readable or closed, 0 time is
+ * up.
+ */
 int channel_wait(int fd, int64_t timeout_ns);
 
 /* A memfd of that size, zeroed, that can neither shrink nor grow.  -1 with the reason. */

@@ -10,7 +10,9 @@
 #include "clock.h"
 
 /* Why a stint will end at its deadline. */
-enum deadline_cause { DEADLINE_NONE = 0, DEADLINE_LIMIT, DEADLINE_PREEMPTED, DEADLINE_RESERVATION, DEADLINE_STEP, DEADLINE_POLICY };
+enum deadline_cause {
+        DEADLINE_NONE = 0, DEADLINE_LIMIT, DEADLINE_PREEMPTED, DEADLINE_RESERVATION, DEADLINE_STEP, DEADLINE_POLICY
+};
 
 /* Why a save is made.  Those from SAVE_LIMIT on are final: the stint stops when they landed. */
 enum save_reason {
@@ -23,7 +25,9 @@ static inline int save_is_final(enum save_reason reason)
         return reason >= SAVE_LIMIT;
 }
 
-/* "time limit", "preemption", "interval", ... as journal, log and verdict say it; and back, SAVE_NONE for another word. */
+/*
+ * "time limit", "preemption", "interval", ... as journal, log and verdict say it; and back, SAVE_NONE for another word.
+ */
 const char *save_reason_name(enum save_reason reason);
 enum save_reason save_reason_from_name(const char *word);
 const char *deadline_cause_name(enum deadline_cause cause);
@@ -53,7 +57,7 @@ struct deadline_inputs {
         int64_t interval_ns;       /* fixed time between saves; 0: automatic (Young/Daly); CLOCK_NEVER: none */
         int64_t mtbf_ns;           /* mean time between failures that the automatic interval assumes */
         int final_asked;           /* the final save of this deadline was asked for already */
-        int calibrate_asked;       /* a calibrating save was asked for in this stint already, landed or not: it is not repeated */
+        int calibrate_asked;       /* the calibrating save was asked for; landed or not, it is not repeated */
 };
 
 struct deadline_plan {
@@ -67,13 +71,14 @@ struct deadline_plan {
 /*
  * lead = (K+1) steps + safe-point delay + snapshot + write + commit + margin.  Nothing measured: the write is estimated
  * from state_bytes at DEADLINE_GUESS_RATE plus DEADLINE_GUESS_FIXED, and the lead is at most half of the whole stint;
- * a calibrating save, due when DEADLINE_CALIBRATE_STEPS steps are done, replaces the estimate.  A preemption is acted on
- * at once whatever the lead: final_ns is now_ns.
+ * a calibrating save, due when DEADLINE_CALIBRATE_STEPS steps are done, replaces the estimate.  A preemption is acted
+ * on at once whatever the lead: final_ns is now_ns.
  *
- * A measured lead as long as the whole stint or longer: the final save waits until DEADLINE_CALIBRATE_STEPS steps are done
- * (final_ns moves with now_ns meanwhile, and is end_ns while no step was measured), for a chain whose stints save what they
- * restored gets nowhere.  An interval save is planned only if it would land before final_ns.  Nothing is planned once
- * final_asked.  The plan is a matter of what is known now: make it anew whenever a step or a save was measured.
+ * A measured lead as long as the whole stint or longer: the final save waits until DEADLINE_CALIBRATE_STEPS steps are
+ * done (final_ns moves with now_ns meanwhile, and is end_ns while no step was measured), for a chain whose stints save
+ * what they restored gets nowhere.  An interval save is planned only if it would land before final_ns.  Nothing is
+ * planned once final_asked.  The plan is a matter of what is known now: make it anew whenever a step or a save was
+ * measured.
  */
 struct deadline_plan deadline_plan(const struct deadline_inputs *in);
 
@@ -82,12 +87,15 @@ struct deadline_plan deadline_plan(const struct deadline_inputs *in);
 #define DEADLINE_CALIBRATE_STEPS 3
 
 /*
- * Young/Daly: sqrt(2 * cost * mtbf) - cost, between 5 s and mtbf, which it is when cost is half of it or more; cost_ns is
- * what a save takes: the snapshot stops training, and the write takes cores, memory and the filesystem from it.
+ * Young/Daly: sqrt(2 * cost * mtbf) - cost, between 5 s and mtbf, which it is when cost is half of it or more; cost_ns
+ * is what a save takes: the snapshot stops training, and the write takes cores, memory and the filesystem from it.
  */
 int64_t deadline_interval(int64_t cost_ns, int64_t mtbf_ns);
 
-/* Takes one more save into account: rises at once, falls slowly (an eighth of the way).  *m with saves 0 takes it as it is. */
+/*
+ * Takes one more save into account: rises at once, falls slowly (an eighth of the way).  *m with saves 0 takes it as it
+ * is.
+ */
 void deadline_learn(struct deadline_measured *m, const struct deadline_measured *one);
 
 #endif

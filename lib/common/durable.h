@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* durable: writing so that a crash leaves the old or the new, never a mixture.  Every call checks every result, close too. */
+/*
+ * durable: writing so that a crash leaves the old or the new, never a mixture.  Every call checks every result, close
+ * too.
+ */
 #ifndef STINT_DURABLE_H
 #define STINT_DURABLE_H
 

@@ -6,8 +6,8 @@
  *   STINT_FAULT=POINT:ACTION[@N][,POINT:ACTION[@N]...]        N: at the N-th time the point is reached (default 1)
  *
  *   kill       the process kills itself with SIGKILL
- *   pause      the process creates the file $STINT_FAULT_DIR/POINT.PID ("reached") and waits until that file is removed;
- *              a test kills whom it likes meanwhile
+ *   pause      the process creates the file $STINT_FAULT_DIR/POINT.PID ("reached") and waits until that file is
+ *              removed; a test kills whom it likes meanwhile
  *   fail=NAME  the step fails with that errno: ENOSPC, EIO, EDQUOT, ENOMEM, EACCES, ESTALE
  *   delay=D    the process waits for a duration first (duration.h)
  *
@@ -17,8 +17,8 @@
 #define STINT_FAULT_H
 
 /*
- * Marks a point, by its name ("commit.before_rename").  0 to go on, or an errno value with which the step must fail now.
- * Costs a load and a branch when nothing is armed.  Thread-safe.
+ * Marks a point, by its name ("commit.before_rename").  0 to go on, or an errno value with which the step must fail
+ * now.  Costs a load and a branch when nothing is armed.  Thread-safe.
  */
 int fault_point(const char *point);
 

@@ -72,6 +72,14 @@ const char *log_escape(char *out, size_t size, const char *text)
         return out;
 }
 
+/* "stint 3: saved ..." names the program already. */
+static int names_itself(const char *text)
+{
+        size_t n = strlen(log_name);
+
+        return strncmp(text, log_name, n) == 0 && text[n] == ' ';
+}
+
 static void write_line(enum stint_log_level level, const char *format, va_list arguments)
 {
         char text[LOG_LINE], line[LOG_LINE];
@@ -85,6 +93,8 @@ static void write_line(enum stint_log_level level, const char *format, va_list a
                 text[n - 1] = '\0';
         if (log_to_journal)
                 n = snprintf(line, sizeof line, "<%d>", (int)level);
+        else if (names_itself(text))
+                n = 0;
         else
                 n = snprintf(line, 100, "%.90s: ", log_name);
         log_escape(line + n, sizeof line - (size_t)n - 1, text);

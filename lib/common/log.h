@@ -10,7 +10,10 @@
 #include <stddef.h>
 #include "stint.h"
 
-/* name goes before each line ("stint", "stint-agent"); lines above `most` (a syslog priority) are dropped.  Not copied. */
+/*
+ * name goes before each line ("stint", "stint-agent") that does not begin with it, as "stint 3: saved ..." does; lines above
+ * `most` (a syslog priority) are dropped.  Not copied.
+ */
 void log_init(const char *name, enum stint_log_level most);
 
 /* One line; a newline at its end is added, control characters within it are escaped as \xNN.  One write(2) a line. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* names: words for the enums of stint.h, and which names a tensor may have.  Files, messages and verbs use these words. */
+/*
+ * names: words for the enums of stint.h, and which names a tensor may have.  Files, messages and verbs use these words.
+ */
 #ifndef STINT_NAMES_H
 #define STINT_NAMES_H
 

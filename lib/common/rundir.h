@@ -37,14 +37,19 @@ const char *rundir_part(char *out, int64_t step, uint32_t stint);
 const char *rundir_rank_file(char *out, uint32_t rank, uint32_t ranks); /* rank-00000-of-00004.h5 */
 const char *rundir_rank_seal(char *out, uint32_t rank, uint32_t ranks); /* rank-00000-of-00004.seal */
 
-/* Reads a name back; step and stint (0 where the name has none) may be NULL.  Exact: what it accepts, it would write. */
+/*
+ * Reads a name back; step and stint (0 where the name has none) may be NULL.  Exact: what it accepts, it would write.
+ */
 enum rundir_kind rundir_parse(const char *name, int64_t *step, uint32_t *stint);
 
 /* "DIR/A" or "DIR/A/B" (b may be NULL) into out (size bytes); -1 with ENAMETOOLONG. */
 int rundir_join(char *out, size_t size, const char *dir, const char *a, const char *b, struct stint_error *err);
 
-/* Renames checkpoints/NAME to checkpoints/PREFIX-NAME (without ".part"), with .2, .3, … behind when that name is taken.  now
- * (RUNDIR_NAME) receives the new name.  kind is one of ABANDONED, QUARANTINED, SUPERSEDED, RETIRED. */
-int rundir_set_aside(const char *checkpoints, const char *name, enum rundir_kind kind, char *now, struct stint_error *err);
+/*
+ * Renames checkpoints/NAME to checkpoints/PREFIX-NAME (without ".part"), with .2, .3, … behind when that name is taken.
+ * now (RUNDIR_NAME) receives the new name.  kind is one of ABANDONED, QUARANTINED, SUPERSEDED, RETIRED.
+ */
+int rundir_set_aside(const char *checkpoints, const char *name, enum rundir_kind kind, char *now,
+                     struct stint_error *err);
 
 #endif

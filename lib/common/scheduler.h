@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * scheduler: what `stint run` asks of whoever grants it its time, through one descriptor: one question out, one answer
- * back, never two at once.  Behind it is the local scheduler (client/local_job.c), or stint-slurm, which speak the same two
- * messages (wire.h), or nobody.  Nothing here waits: the caller polls fd and sets its own limit for an answer.
+ * back, never two at once.  Behind it is the local scheduler (client/local_job.c), or stint-slurm, which speak the same
+ * two messages (wire.h), or nobody.  Nothing here waits: the caller polls fd and sets its own limit for an answer.
  */
 #ifndef STINT_SCHEDULER_H
 #define STINT_SCHEDULER_H
@@ -17,14 +17,15 @@ enum scheduler_question {
 };
 
 enum scheduler_state {
-        SCHEDULER_UNKNOWN = 0, SCHEDULER_RUNNING, SCHEDULER_COMPLETING, SCHEDULER_CANCELLED, SCHEDULER_PENDING, SCHEDULER_ENDED
+        SCHEDULER_UNKNOWN = 0, SCHEDULER_RUNNING, SCHEDULER_COMPLETING, SCHEDULER_CANCELLED, SCHEDULER_PENDING,
+        SCHEDULER_ENDED
 };
 
 struct scheduler_answer {
         enum scheduler_question question;
         int failed;                 /* an errno value: the scheduler did not or would not; text says why */
         enum scheduler_state state;
-        int64_t left_ns;            /* until the job's end; CLOCK_NEVER: it has no limit.  Counted from when it arrived */
+        int64_t left_ns;            /* until the job's end, from when this arrived; CLOCK_NEVER: it has no limit */
         enum deadline_cause cause;  /* LIMIT, PREEMPTED, RESERVATION, ... */
         int can_requeue;            /* REQUEUE would be granted */
         char text[200];
@@ -40,8 +41,8 @@ struct scheduler {
 
 /*
  * Finds the scheduler of this process from its environment: STINT_LOCAL_JOB names the local one's socket and
- * STINT_LOCAL_JOB_ID its job (without it the socket's name stands for the job).  0, also when there is none; -1 when one
- * was named and cannot be reached: *s then is "none", and the caller says so loudly.
+ * STINT_LOCAL_JOB_ID its job (without it the socket's name stands for the job).  0, also when there is none; -1 when
+ * one was named and cannot be reached: *s then is "none", and the caller says so loudly.
  */
 int scheduler_open(struct scheduler *s, struct stint_error *err);
 

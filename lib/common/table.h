@@ -40,12 +40,13 @@ static inline struct table_record *table_at(void *table, uint32_t record_bytes, 
 }
 
 /*
- * Checks everything a reader relies on: count and record_bytes sane, names terminated and legal, none twice and none the
- * parent of another, dtype and role known, ndim and shape consistent with bytes (no overflow), and with image_bytes > 0
- * that each tensor lies within the image and none overlaps another.  The table is aligned to 8.  -1 with EBADMSG and which
- * record is wrong, or ENOMEM.
+ * Checks everything a reader relies on: count and record_bytes sane, names terminated and legal, none twice and none
+ * the parent of another, dtype and role known, ndim and shape consistent with bytes (no overflow), and with image_bytes
+ * > 0 that each tensor lies within the image and none overlaps another.  The table is aligned to 8.  -1 with EBADMSG
+ * and which record is wrong, or ENOMEM.
  */
-int table_check(const void *table, uint64_t count, uint32_t record_bytes, uint64_t image_bytes, struct stint_error *err);
+int table_check(const void *table, uint64_t count, uint32_t record_bytes, uint64_t image_bytes,
+                struct stint_error *err);
 
 /* The record of that name, or NULL.  Linear; whoever looks often builds an index of its own. */
 const struct table_record *table_find(const void *table, uint64_t count, uint32_t record_bytes, const char *name);

@@ -109,7 +109,8 @@ int wire_check_header(const struct wire_header *header, struct stint_error *err)
                                  sizeof *header, WIRE_MOST);
         if (header->version != WIRE_VERSION)
                 return error_set(err, EPROTONOSUPPORT,
-                                 "a message of protocol %u came, and this side speaks %d: use one release on both sides",
+                                 "a message of protocol %u came, and this side speaks %d: use one release on both "
+                                 "sides",
                                  header->version, WIRE_VERSION);
         if (!kind)
                 return error_set(err, EBADMSG, "a message of type %u came, which there is not", header->type);

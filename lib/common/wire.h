@@ -24,8 +24,8 @@ struct wire_header {
 
 enum wire_type {
         /* program -> agent, on the channel */
-        WIRE_HELLO = 1, WIRE_LAYOUT, WIRE_RESTORE, WIRE_RESTORE_DONE, WIRE_SNAPSHOT, WIRE_SNAPSHOT_FAILED, WIRE_ASK_SAVE,
-        WIRE_COMPLETE, WIRE_BYE,
+        WIRE_HELLO = 1, WIRE_LAYOUT, WIRE_RESTORE, WIRE_RESTORE_DONE, WIRE_SNAPSHOT, WIRE_SNAPSHOT_FAILED,
+        WIRE_ASK_SAVE, WIRE_COMPLETE, WIRE_BYE,
         /* agent -> program */
         WIRE_WELCOME = 32, WIRE_REFUSED, WIRE_STAGING, WIRE_LAYOUT_REFUSED, WIRE_RESTORE_IMAGE, WIRE_WAKE, WIRE_RESULT,
         WIRE_COMPLETED,
@@ -33,9 +33,9 @@ enum wire_type {
         WIRE_RUN_DEADLINE = 64, WIRE_RUN_MEASURED, WIRE_RUN_BEST, WIRE_RUN_SAVE, WIRE_RUN_RESULT, WIRE_RUN_RESTORE,
         WIRE_RUN_USE, WIRE_RUN_COMPLETED,
         /* agent -> `stint run`, on its stdout */
-        WIRE_AGENT_READY = 96, WIRE_AGENT_RANK, WIRE_AGENT_LAYOUT, WIRE_AGENT_TRIGGER, WIRE_AGENT_TERM, WIRE_AGENT_ASK_SAVE,
-        WIRE_AGENT_PROGRESS, WIRE_AGENT_SEALED, WIRE_AGENT_SAVE_FAILED, WIRE_AGENT_RESTORE_ASK, WIRE_AGENT_RESTORE_READ,
-        WIRE_AGENT_RESTORE_DONE, WIRE_AGENT_COMPLETE, WIRE_AGENT_GONE,
+        WIRE_AGENT_READY = 96, WIRE_AGENT_RANK, WIRE_AGENT_LAYOUT, WIRE_AGENT_TRIGGER, WIRE_AGENT_TERM,
+        WIRE_AGENT_ASK_SAVE, WIRE_AGENT_PROGRESS, WIRE_AGENT_SEALED, WIRE_AGENT_SAVE_FAILED, WIRE_AGENT_RESTORE_ASK,
+        WIRE_AGENT_RESTORE_READ, WIRE_AGENT_RESTORE_DONE, WIRE_AGENT_COMPLETE, WIRE_AGENT_GONE,
         /* `stint run` <-> scheduler */
         WIRE_SCHEDULER_ASK = 128, WIRE_SCHEDULER_ANSWER,
         /* a verb -> `stint run`, and its answer */
@@ -432,12 +432,17 @@ struct wire_verb_answer { /* when it is done, landed or not */
 /* The size a message of this type has; 0 for a type there is not. */
 size_t wire_size(unsigned type);
 
-/* 0 when a header can begin a message of this version: its type is known and its size is that type's.  -1 with EBADMSG, or
- * EPROTONOSUPPORT for another version. */
+/*
+ * 0 when a header can begin a message of this version: its type is known and its size is that type's.  -1 with EBADMSG,
+ * or EPROTONOSUPPORT for another version.
+ */
 int wire_check_header(const struct wire_header *header, struct stint_error *err);
 
-/* 0 when these n bytes are one message of this version: its header holds, its size is n, its texts are terminated and zero
- * behind, and a SNAPSHOT counts no more metrics than it has.  -1 with EBADMSG, or EPROTONOSUPPORT for another version. */
+/*
+ * 0 when these n bytes are one message of this version: its header holds, its size is n, its texts are terminated and
+ * zero behind, and a SNAPSHOT counts no more metrics than it has.  -1 with EBADMSG, or EPROTONOSUPPORT for another
+ * version.
+ */
 int wire_check(const void *bytes, size_t n, struct stint_error *err);
 
 /* "HELLO", for log lines. */

@@ -61,6 +61,14 @@ START_TEST(a_line_begins_with_the_name_of_its_program)
 }
 END_TEST
 
+START_TEST(a_line_that_begins_with_the_name_is_not_given_it_twice)
+{
+        log_notice("stint-test 3: saved");
+        log_notice("stint-tests are many");
+        ck_assert_str_eq(take(), "stint-test 3: saved\nstint-test: stint-tests are many\n");
+}
+END_TEST
+
 START_TEST(a_line_has_one_newline_whether_it_brought_one_or_not)
 {
         log_notice("one");
@@ -227,6 +235,7 @@ int main(void)
 
         tcase_add_checked_fixture(tests, set_up, tear_down);
         tcase_add_test(tests, a_line_begins_with_the_name_of_its_program);
+        tcase_add_test(tests, a_line_that_begins_with_the_name_is_not_given_it_twice);
         tcase_add_test(tests, a_line_has_one_newline_whether_it_brought_one_or_not);
         tcase_add_test(tests, lines_above_the_level_are_dropped);
         tcase_add_test(tests, the_journal_gets_priorities_instead_of_the_name);
