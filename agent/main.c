@@ -152,6 +152,7 @@ static int on_message(void *arg, const struct wire_header *m)
                 break;
         case WIRE_RUN_RESULT:
                 saving_result(&a->ranks, (const struct wire_run_result *)m);
+                watch_result(&a->watch, (const struct wire_run_result *)m);
                 break;
         case WIRE_RUN_RESTORE:
                 restoring_read(&a->ranks, (const struct wire_run_restore *)m);

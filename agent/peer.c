@@ -145,7 +145,8 @@ static void on_event(uv_poll_t *poll, int status, int events)
         int left = MESSAGES_AT_ONCE;
 
         if (status < 0) {
-                p->on_gone(p, uv_strerror(status));
+                /* libuv says EBADF of a socket whose peer is gone with something unread. */
+                p->on_gone(p, status == UV_EBADF ? "the program has ended" : uv_strerror(status));
                 return;
         }
         if (events & UV_WRITABLE) {

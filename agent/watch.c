@@ -16,6 +16,7 @@
 #define LEARNING_MS 50
 /* A trigger that `stint run` dropped, because of a save in flight, is repeated so late, or after a shorter interval. */
 #define RETRY_NS CLOCK_SECOND
+#define CALIBRATE_AGAIN_NS (5 * CLOCK_SECOND) /* after a calibrating save that did not land */
 #define EXTENDED_NS CLOCK_SECOND /* a deadline that moved back by more than this is another one */
 
 /* What one program's control page says. */
@@ -247,6 +248,14 @@ void watch_save(struct watch *w, const struct wire_run_save *m)
                 w->asked_end_ns = w->in.end_ns;
         }
         watch_plan(w);
+}
+
+void watch_result(struct watch *w, const struct wire_run_result *m)
+{
+        if (m->landed || w->in.measured.saves > 0 || !w->in.calibrate_asked)
+                return;
+        w->in.calibrate_asked = 0;
+        w->retry_ns = clock_now() + CALIBRATE_AGAIN_NS;
 }
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------- */

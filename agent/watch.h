@@ -28,6 +28,9 @@ void watch_plan(struct watch *w);
 /* What `stint run` says. */
 void watch_deadline(struct watch *w, const struct wire_run_deadline *m);
 void watch_measured(struct watch *w, const struct wire_run_measured *m);
+/* What became of a save: a calibrating one that did not land is made again. */
+void watch_result(struct watch *w, const struct wire_run_result *m);
+
 void watch_save(struct watch *w, const struct wire_run_save *m);
 
 void watch_close(struct watch *w);

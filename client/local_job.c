@@ -288,7 +288,7 @@ static void job_verdict(struct job *j)
                 j->exit_code = EXIT_CONTINUE;
         else
                 j->exit_code = 128 + WTERMSIG(j->batch_status);
-        if (j->why == END_LIMIT)
+        if (j->why == END_LIMIT && j->exit_code != 0)
                 log_notice("local: job %s ended at its time limit and was not requeued (exit %d); the same command "
                            "continues it",
                            j->id, j->exit_code);

@@ -71,6 +71,13 @@ int pick_run(char *out, const char *named, struct stint_error *err)
         return rc;
 }
 
+static int has_end(const char *word)
+{
+        size_t n = strlen(word), end = strlen(".stint");
+
+        return n > end && !strcmp(word + n - end, ".stint");
+}
+
 /* With all the words there may be, the first must be a run; with fewer, it is one when a run of that name is there. */
 int pick_from_words(char *out, char **words, int most, char ***rest, struct stint_error *err)
 {
@@ -80,7 +87,7 @@ int pick_from_words(char *out, char **words, int most, char ***rest, struct stin
                 n++;
         if (n > most)
                 return error_set(err, EINVAL, "'%s' is one word too many; --help tells which there are", words[most]);
-        named = n && (n == most || !named_run(out, words[0], NULL));
+        named = n && (n == most || strchr(words[0], '/') || has_end(words[0]) || !named_run(out, words[0], NULL));
         *rest = words + named;
         return pick_run(out, named ? words[0] : NULL, err);
 }

@@ -139,7 +139,7 @@ static void on_handle_closed(uv_handle_t *handle)
         if (--g->open_handles > 0)
                 return;
         if (g->comes_back && !g->all->stopping) {
-                g->restarts++;
+                g->restarted_ns[g->restarts++ % AGENT_RESTARTS] = clock_now();
                 if (start_one(g, &err) != 0)
                         g->all->events.on_lost(g->all->arg, g->index, err.text, 0);
                 return;
@@ -162,13 +162,21 @@ static void close_all(struct agent *g)
         close_handle((uv_handle_t *)&g->process);
 }
 
+/* One that dies again and again is broken; one that died now and then in a month was unlucky. */
+static int may_restart(const struct agent *g)
+{
+        const int64_t oldest_ns = g->restarted_ns[g->restarts % AGENT_RESTARTS];
+
+        return oldest_ns == 0 || clock_now() - oldest_ns > AGENT_RESTARTS_IN;
+}
+
 static void look_whether_lost(struct agent *g)
 {
         struct agents *a = g->all;
 
         if (!g->exited || !g->at_end)
                 return;
-        g->comes_back = !g->asked_to_end && !a->stopping && g->restarts < AGENT_RESTARTS;
+        g->comes_back = !g->asked_to_end && !a->stopping && may_restart(g);
         close_all(g);
         if (!g->asked_to_end)
                 a->events.on_lost(a->arg, g->index, g->how, g->comes_back);

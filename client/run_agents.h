@@ -12,7 +12,8 @@
 #include "rundir.h"
 #include "wire.h"
 
-#define AGENT_RESTARTS 3
+#define AGENT_RESTARTS 3                            /* so often within AGENT_RESTARTS_IN an agent is started again */
+#define AGENT_RESTARTS_IN (60 * INT64_C(1000000000))
 
 struct agents;
 
@@ -35,6 +36,7 @@ struct agent {
         int exited, at_end;      /* the process; its stdout */
         int asked_to_end, comes_back;
         unsigned restarts;
+        int64_t restarted_ns[AGENT_RESTARTS]; /* when, the last few; 0: never */
         char how[80];            /* it ended: "exit status 1", "signal 9" */
         char node[64];
         char socket[104];        /* what programs find in STINT_AGENT */

@@ -11,7 +11,6 @@
 #include "run_story.h"
 
 #define FIRST_LIMIT (30 * CLOCK_SECOND)  /* for the first rank to come */
-#define ALONE_LIMIT (2 * CLOCK_SECOND)   /* without any rank, after some were there */
 #define RETURN_LIMIT (10 * CLOCK_SECOND) /* the same, when the agent died and programs have to find it again */
 #define HELD_LIMIT (20 * CLOCK_SECOND)   /* for the other coordinator to have its agent ready */
 
@@ -69,5 +68,8 @@ int attend_is_over(const struct run *r)
                 return now - r->attend_told_ns > FIRST_LIMIT;
         if (r->ranks.present > 0)
                 return 0;
-        return now - r->ranks.left_ns > (r->agents.agent[0].restarts > 0 ? RETURN_LIMIT : ALONE_LIMIT);
+        /* Its agent saw it go: it will not come back, and who comes next begins a stint of his own. */
+        if (agents_all_ready(&r->agents) && !r->ranks.cut_off)
+                return 1;
+        return now - r->ranks.left_ns > RETURN_LIMIT;
 }

@@ -8,12 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "channel.h"
+#include "clock.h"
 #include "fault.h"
 #include "log.h"
 #include "run_begin.h"
 #include "run_story.h"
+
+#define LINGER_LIMIT (15 * CLOCK_SECOND) /* for a coordinator whose program is gone to write its verdict and end */
 
 /* ---- the run directory ----------------------------------------------------------------------------------------- */
 
@@ -64,7 +69,7 @@ int begin_find(struct run *r, struct stint_error *err)
 static int is_command_of_run(const struct run *r)
 {
         json_t *lines, *line, *words = NULL;
-        int same = identity_same_command(&r->identity, r->o->command);
+        int same = json_array_size(r->identity.command) == 0 || identity_same_command(&r->identity, r->o->command);
         size_t i;
 
         lines = same ? NULL : journal_read(r->o->dir, NULL, NULL);
@@ -116,6 +121,34 @@ static uint32_t next_stint(struct run *r, struct stint_error *err)
         return r->past.last_stint + 1;
 }
 
+/* The agent that a lease names still takes programs. */
+static int agent_listens(const struct lease_holder *holder)
+{
+        int fd = holder->agent[0] != '\0' ? channel_connect(holder->agent, NULL, NULL) : -1;
+
+        if (fd >= 0)
+                close(fd);
+        return fd >= 0;
+}
+
+/*
+ * A program that was started by itself leaves its coordinator behind for a moment, which writes the verdict and goes.  That
+ * moment is waited for; a coordinator that is needed, because its program lives, is not.
+ */
+static int take_in_time(struct run *r, const struct lease_holder *me, struct stint_error *err)
+{
+        const struct timespec pause = { 0, 50 * CLOCK_MS };
+        const int64_t until_ns = clock_now() + LINGER_LIMIT;
+
+        while (lease_take(&r->lease, r->o->dir, me, r->o->take_over, &r->other, err) != 0) {
+                if (err->code != EBUSY || !r->other.attending || strcmp(r->other.host, me->host) != 0 ||
+                    agent_listens(&r->other) || clock_now() > until_ns)
+                        return -1;
+                nanosleep(&pause, NULL);
+        }
+        return 0;
+}
+
 static int take_lease(struct run *r, struct stint_error *err)
 {
         struct lease_holder me = { .attending = r->o->attend_fd >= 0 };
@@ -129,7 +162,7 @@ static int take_lease(struct run *r, struct stint_error *err)
         me.stint = r->stint;
         snprintf(me.scheduler, sizeof me.scheduler, "%s", s->name);
         snprintf(me.job, sizeof me.job, "%s", s->job);
-        if (lease_take(&r->lease, r->o->dir, &me, r->o->take_over, &r->other, err) != 0)
+        if (take_in_time(r, &me, err) != 0)
                 return -1;
         r->has_lease = 1;
         code = fault_point("lease.after_take");
@@ -148,7 +181,8 @@ static int settle_identity(struct run *r, struct stint_error *err)
         if (r->identity.run_id[0] == '\0' && read_identity(r, err) != 0)
                 return -1;
         if (r->identity.run_id[0] != '\0') {
-                r->other_command = r->o->attend_fd < 0 && !identity_same_command(&r->identity, r->o->command);
+                r->other_command = r->o->attend_fd < 0 && json_array_size(r->identity.command) > 0 &&
+                                   !identity_same_command(&r->identity, r->o->command);
                 return 0;
         }
         return identity_create(&r->identity, r->o->dir, r->o->name, s->name, s->job, r->o->command, err);

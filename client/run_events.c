@@ -256,6 +256,7 @@ static void on_complete(struct run *r, const struct wire_agent_complete *m)
         if (!ranks_has(&r->ranks, m->rank))
                 return;
         r->ranks.rank[m->rank].complete = 1;
+        r->ending.unfinished = 1; /* until DONE is written */
         if (m->step > r->ranks.rank[m->rank].step)
                 r->ranks.rank[m->rank].step = m->step;
         if (m->step > r->complete_step)
@@ -299,6 +300,7 @@ static void on_message(void *arg, unsigned agent, const struct wire_header *mess
         case WIRE_AGENT_ASK_SAVE: {
                 const struct wire_agent_ask_save *ask = m;
 
+                r->ending.unfinished |= ask->reason == SAVE_COMPLETE;
                 if (ask->reason == SAVE_PROGRAM || ask->reason == SAVE_BEST || ask->reason == SAVE_COMPLETE)
                         saving_want(r, ask->reason, ask->rank, ask->step);
                 break;
@@ -358,7 +360,7 @@ static void on_lost(void *arg, unsigned agent, const char *how, int restarting)
         struct run *r = arg;
 
         log_warning("stint %u: the agent died (%s); %s", r->stint, how,
-                    restarting ? "it is started again" : "training goes on without checkpoints");
+                    restarting ? "it is started again" : "that was too often within a minute: training goes on without checkpoints, and this stint saves nothing more");
         story_note(r, "agent_lost", json_pack("{s:s, s:b}", "how", how, "restarting", restarting));
         ranks_leave_agent(&r->ranks, agent);
         saving_agent_lost(r, restarting);

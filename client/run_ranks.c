@@ -41,6 +41,7 @@ int ranks_arrive(struct ranks *r, unsigned agent, const struct wire_agent_rank *
                 return -1;
         rank = &r->rank[m->rank];
         r->present += !rank->present;
+        r->cut_off = 0;
         r->ever = 1;
         rank->present = 1;
         rank->complete = 0;
@@ -70,6 +71,7 @@ void ranks_leave_agent(struct ranks *r, unsigned agent)
                 if (r->rank[i].present && r->rank[i].agent == agent) {
                         r->rank[i].present = 0;
                         r->present--;
+                        r->cut_off = 1;
                         r->left_ns = clock_now();
                 }
 }

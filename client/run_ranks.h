@@ -21,6 +21,7 @@ struct run_rank {
 struct ranks {
         uint32_t n, present;        /* of the world; there now */
         uint32_t gone_broken;       /* left without a word */
+        int cut_off;                /* the last that left had lost its agent, and may come back to another */
         int ever;                   /* one was there */
         int64_t left_ns;            /* CLOCK_BOOTTIME when the last one left */
         struct run_rank *rank;      /* n of them */

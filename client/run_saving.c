@@ -122,6 +122,8 @@ static void say_begin(struct run *r)
 
         if (!save_is_final(r->save.reason))
                 return;
+        if (left_ns < 0)
+                left_ns = 0;
         if (left_ns != CLOCK_NEVER)
                 snprintf(until, sizeof until, ", %s left", duration_format(left, sizeof left, left_ns));
         if (step > 0)
@@ -197,6 +199,9 @@ static void begin_pending(struct run *r)
         int64_t step = -1;
         enum save_reason reason = save_take_pending(&r->save, &step);
 
+        /* The program took part in the save that was in flight, at that very step: its wish is granted. */
+        if (reason == SAVE_BEST && step >= 0 && r->landed_step >= step)
+                return;
         if (reason != SAVE_NONE && !r->over && r->ending.stop == SAVE_NONE)
                 begin(r, reason, -1, step);
 }

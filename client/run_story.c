@@ -180,6 +180,8 @@ static void put_into_words(const struct run *r, char *out, size_t size)
         else if (e->limit != SAVE_NONE || r->not_saved[0] != '\0')
                 snprintf(out, size, "NOT saved: %s",
                          r->not_saved[0] != '\0' ? r->not_saved : "no save landed before the end");
+        else if (e->broke)
+                snprintf(out, size, "the program went away without closing the run: it crashed or was killed");
         else if (r->o->attend_fd >= 0)
                 snprintf(out, size, "the program has ended");
         else
@@ -188,11 +190,13 @@ static void put_into_words(const struct run *r, char *out, size_t size)
 
 static int give_verdict(struct run *r)
 {
+        const char *why;
         int code;
-        const char *why = ending_why(&r->ending, &code);
         int64_t last = ranks_step(&r->ranks), lost;
         char verdict[560], costs[80] = "";
 
+        r->ending.broke = r->o->attend_fd >= 0 && r->ranks.gone_broken > 0;
+        why = ending_why(&r->ending, &code);
         if (last < r->landed_step)
                 last = r->landed_step;
         lost = r->ending.complete ? 0 : lost_steps(last, r->landed_step);
@@ -205,11 +209,14 @@ static int give_verdict(struct run *r)
                              (json_int_t)lost, "by", (json_int_t)r->stint));
         log_notice("stint %u: ended: %s: %s%s%s", r->stint, why, verdict, costs,
                    code == EXIT_CONTINUE && !r->ending.cancelled ? "; to be continued" : "");
-        if (strcmp(why, "ended, not complete") == 0)
-                log_warning("stint %u: the program exited with 0 but never called stint_complete(): this run is not "
-                            "DONE%s",
-                            r->stint,
-                            r->o->attend_fd < 0 ? " (--stint-exit0=done for programs that know nothing of stint)" : "");
+        if (strcmp(why, "ended, not complete") == 0 && r->ranks.ever)
+                log_warning("stint %u: the program ended before stint_complete() had marked the training complete: this run is "
+                            "not DONE",
+                            r->stint);
+        else if (strcmp(why, "ended, not complete") == 0)
+                log_warning("stint %u: the program exited with 0 and never called stint_complete(): this run is not DONE "
+                            "(--stint-exit0=done for programs that know nothing of stint)",
+                            r->stint);
         return code;
 }
 
@@ -235,8 +242,7 @@ static void exit_0_is_done(struct run *r)
 /* A chain that gets nowhere would go round for ever, at the cost of everybody else on the cluster. */
 static int is_stuck(struct run *r)
 {
-        if (r->landed_step != r->past.landed_step || r->ending.stop == SAVE_PREEMPTED ||
-            r->ending.limit == SAVE_PREEMPTED || r->past.idle + 1 < IDLE_STINTS_MOST)
+        if (r->landed_step != r->past.landed_step || r->ending.limit != SAVE_LIMIT || r->past.idle + 1 < IDLE_STINTS_MOST)
                 return 0;
         log_error("stint %u: not run again: %" PRIu32 " stints in a row have saved nothing (`stint show %s` tells "
                   "why); once that is mended, the same command goes on",

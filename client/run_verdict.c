@@ -37,13 +37,12 @@ static int is_landing(const json_t *line)
         return strcmp(event_of(line), "save") == 0 && json_is_true(json_object_get(line, "landed"));
 }
 
-/* Ends that say nothing about whether another stint would get further. */
-static int is_innocent(const json_t *end)
+/* Only of an end that a stint's own time brought it can be said that another stint would get no further. */
+static int ran_into_limit(const json_t *end)
 {
         const char *why = json_string_value(json_object_get(end, "why"));
 
-        return why != NULL &&
-               (strcmp(why, "preempted") == 0 || strcmp(why, "stopped") == 0 || strcmp(why, "cancelled") == 0);
+        return why != NULL && strcmp(why, "time limit") == 0;
 }
 
 /* A set-back makes older steps the newest again, so the last line counts, not the highest step. */
@@ -59,7 +58,7 @@ void past_read(struct past *p, const json_t *lines)
 
                 if (strcmp(event_of(line), "start") == 0)
                         landed = 0;
-                if (strcmp(event_of(line), "end") == 0 && !is_innocent(line))
+                if (strcmp(event_of(line), "end") == 0 && (landed || ran_into_limit(line)))
                         p->idle = landed ? 0 : p->idle + 1;
 
                 if (stint > p->last_stint && stint <= UINT32_MAX)
@@ -107,8 +106,12 @@ const char *ending_why(const struct ending *e, int *exit_code)
                         return "cancelled";
                 return stop_word(e->stop != SAVE_NONE ? e->stop : e->limit);
         }
-        if (e->child_signal != 0)
+        if (e->child_signal != 0 || e->broke)
                 return "crashed";
+        if (e->unfinished && e->child_code == 0) {
+                *exit_code = EXIT_CONTINUE; /* so that nobody takes it for complete */
+                return "complete, not saved";
+        }
         return e->child_code != 0 ? "exited" : "ended, not complete";
 }
 

@@ -32,6 +32,8 @@ struct ending {
         enum save_reason limit;     /* the end of its time came, saved or not; SAVE_NONE */
         int child_code, child_signal; /* 0, 0 without a child */
         int exit0_done;
+        int broke;                  /* attending: the program went away without closing the run */
+        int unfinished;             /* it wanted to be complete, and its last state did not land */
 };
 
 /* The word for it, and the exit code of `stint run`. */
