@@ -414,6 +414,7 @@ START_TEST(a_metric_saves_the_very_step_it_belongs_to)
         join_all();
         for (i = 0; i < RANKS; i++)
                 ck_assert_int_eq(processes[i].saved_at, 7);
+        fake_await(&agent, &agent.snapshots, RANKS); /* nobody waited for them */
         ck_assert_uint_eq(agent.asked_reason, SAVE_BEST);
         ck_assert_int_eq(agent.asked, 1);
         ck_assert_int_eq(agent.at[0].last.step, 7);
