@@ -5,7 +5,7 @@
 # weights; a new agent saves as the old one did.
 set -eu
 . "$(dirname "$0")/../tap.sh"
-. "$(dirname "$0")/flow.sh"
+. "$TEST_SOURCE/tests/flow/flow.sh"
 
 flow_train=(train_lm --small --steps 250 --step-ms 5 --eval-every 0 --log-every 0)
 reference

@@ -5,7 +5,7 @@
 # nothing of that outlives the program.
 set -eu
 . "$(dirname "$0")/../tap.sh"
-. "$(dirname "$0")/flow.sh"
+. "$TEST_SOURCE/tests/flow/flow.sh"
 
 flow_train=(train_lm --small --steps 150 --step-ms 5 --eval-every 40 --log-every 0)
 reference

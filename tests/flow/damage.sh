@@ -5,7 +5,7 @@
 # them, is found by `stint verify`, and by the next start, which takes the older checkpoint, says why, and loses nothing.
 set -eu
 . "$(dirname "$0")/../tap.sh"
-. "$(dirname "$0")/flow.sh"
+. "$TEST_SOURCE/tests/flow/flow.sh"
 
 reference
 

@@ -14,7 +14,7 @@ if [ -z "${FLOW_NAMESPACE-}" ]; then
         done
 fi
 . "$(dirname "$0")/../tap.sh"
-. "$(dirname "$0")/flow.sh"
+. "$TEST_SOURCE/tests/flow/flow.sh"
 [ -n "${FLOW_NAMESPACE-}" ] || skip_all "no tmpfs can be mounted here: that takes root, or user namespaces"
 unset FLOW_NAMESPACE
 

@@ -5,7 +5,7 @@
 # run DONE.
 set -eu
 . "$(dirname "$0")/../tap.sh"
-. "$(dirname "$0")/flow.sh"
+. "$TEST_SOURCE/tests/flow/flow.sh"
 
 reference
 start_in() # NAME RUN [OPTION...]: flow_train in that run

@@ -5,7 +5,7 @@
 # with a verdict, and the next stint begins at the very step; or it does not, and the verdict says so.
 set -eu
 . "$(dirname "$0")/../tap.sh"
-. "$(dirname "$0")/flow.sh"
+. "$TEST_SOURCE/tests/flow/flow.sh"
 
 train=(train_lm --small --steps 300 --step-ms 5 --eval-every 0 --log-every 0)
 flow_train=("${train[@]}")

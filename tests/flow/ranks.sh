@@ -5,7 +5,7 @@
 # the numbers of a training nobody touched.
 set -eu
 . "$(dirname "$0")/../tap.sh"
-. "$(dirname "$0")/flow.sh"
+. "$TEST_SOURCE/tests/flow/flow.sh"
 command -v mpirun >/dev/null || skip_all "mpirun is not here"
 command -v mpi_train >/dev/null || skip_all "mpi_train was not built: no MPI for programs was found"
 

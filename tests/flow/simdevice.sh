@@ -5,7 +5,7 @@
 # NOT saved, without harm, when the device fails a copy.
 set -eu
 . "$(dirname "$0")/../tap.sh"
-. "$(dirname "$0")/flow.sh"
+. "$TEST_SOURCE/tests/flow/flow.sh"
 
 train=(sim_train 100 5)
 hash_in() # FILE

@@ -5,7 +5,7 @@
 # mistype.
 set -eu
 . "$(dirname "$0")/../tap.sh"
-. "$(dirname "$0")/flow.sh"
+. "$TEST_SOURCE/tests/flow/flow.sh"
 
 run=$TEST_DIR/verbs.stint
 train=(train_lm --small --steps 100000 --step-ms 2 --eval-every 100 --log-every 0)
