@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "doctor.h"
 #include "print.h"
+#include "run_agents.h"
 
 #define AGENT_ANSWER_S 5               /* after which an agent that says nothing is broken */
 #define SMALL_SHM (INT64_C(128) << 20) /* containers often have 64 MiB */
@@ -96,10 +97,9 @@ static int agent_version(const char *path, char *line, size_t size)
 
 static void check_agent(const struct doctor *d)
 {
-        const char *dir = getenv("STINT_LIBEXEC_DIR");
         char path[RUNDIR_PATH], version[100];
 
-        snprintf(path, sizeof path, "%s/stint-agent", dir && *dir ? dir : LIBEXECDIR);
+        agents_program(path, sizeof path);
         if (access(path, X_OK))
                 doctor_found(d, "agent", FINDING_PROBLEM,
                              "%s cannot be executed: %s; install stint whole, or set STINT_LIBEXEC_DIR to the folder "

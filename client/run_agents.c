@@ -224,11 +224,32 @@ void agents_stop(struct agents *a, int64_t limit_ns)
 
 /* ---- its beginning --------------------------------------------------------------------------------------------- */
 
-static void agent_path(char *out, size_t size)
+/* Where this program lies, with what leads from there to the agent; -1 when there is none. */
+static int beside_us(char *out, size_t size, const char *way)
+{
+        ssize_t n = readlink("/proc/self/exe", out, size - 1);
+        char *slash;
+
+        if (n <= 0)
+                return -1;
+        out[n] = '\0';
+        slash = strrchr(out, '/');
+        if (slash == NULL || (size_t)(slash - out) + strlen(way) + 2 > size)
+                return -1;
+        strcpy(slash + 1, way);
+        return access(out, X_OK);
+}
+
+void agents_program(char *out, size_t size)
 {
         const char *dir = getenv("STINT_LIBEXEC_DIR");
 
         snprintf(out, size, "%s/stint-agent", dir != NULL && dir[0] != '\0' ? dir : LIBEXECDIR);
+        if ((dir != NULL && dir[0] != '\0') || access(out, X_OK) == 0)
+                return;
+        /* Moved as a whole, or not installed at all. */
+        if (beside_us(out, size, "../libexec/stint/stint-agent") != 0 && beside_us(out, size, "../agent/stint-agent") != 0)
+                snprintf(out, size, "%s/stint-agent", LIBEXECDIR);
 }
 
 static int spawn(struct agent *g, struct stint_error *err)
@@ -245,7 +266,7 @@ static int spawn(struct agent *g, struct stint_error *err)
                                          .stdio_count = 3 };
         int rc;
 
-        agent_path(path, sizeof path);
+        agents_program(path, sizeof path);
         snprintf(stint, sizeof stint, "%" PRIu32, g->all->stint);
         rc = uv_spawn(g->all->loop, &g->process, &options);
         if (rc != 0)

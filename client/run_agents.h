@@ -61,6 +61,9 @@ struct agents {
         int stopping;
 };
 
+/* The agent's program: in $STINT_LIBEXEC_DIR, else where it was installed, else beside this one. */
+void agents_program(char *out, size_t size);
+
 /* Makes n agents, not started; names their sockets.  -1: no memory. */
 int agents_init(struct agents *a, uv_loop_t *loop, unsigned n, const char *dir, uint32_t stint, const char *run_id,
                 const struct agents_events *events, void *arg, struct stint_error *err);
