@@ -12,6 +12,10 @@
 
 #include "reach.h"
 
+#define CARRIED_NAMED 3
+#define CARRIED_LINE \
+        "tensors of the restored checkpoint that the program never attached, and that its checkpoints carry along: "
+
 /* ---- the others ----------------------------------------------------------------------------------------------- */
 
 /*
@@ -38,28 +42,81 @@ static int outlast_others(struct stint *s, int complete)
         return leaving ? 1 : 0;
 }
 
+/* Names the tensors that the program never attached: the first three of them. */
+static void say_carried(const struct stint *s)
+{
+        char names[CARRIED_NAMED * (STINT_MAX_NAME + 8)];
+        const struct layout_tensor *t;
+        uint64_t named = 0;
+        size_t at = 0;
+
+        for (t = s->layout.tensors; t && named < CARRIED_NAMED; t = layout_next(t))
+                if (!t->device)
+                        at += (size_t)snprintf(names + at, sizeof names - at, "%s'%s'", named++ ? ", " : "", t->name);
+        if (!named)
+                return;
+        if (s->layout.carried > named)
+                session_log(&s->session, STINT_LOG_NOTICE, CARRIED_LINE "%s and %" PRIu64 " more", names,
+                            s->layout.carried - named);
+        else
+                session_log(&s->session, STINT_LOG_NOTICE, CARRIED_LINE "%s", names);
+}
+
 /* ---- the last state, and the mark ----------------------------------------------------------------------------- */
+
+/* Why the state that this rank has now may not end the run: -1; 0 when it may. */
+static int may_end(const struct stint *s, struct stint_error *err)
+{
+        const struct stint_error *refusal = safepoint_refusal(s);
+
+        if (!refusal && s->misstep.code)
+                refusal = &s->misstep;
+        if (refusal)
+                return error_set(err, refusal->code, "the run is not complete: %s", refusal->text);
+        if (s->step < 0)
+                return error_set(err, EINVAL,
+                                 "training is not complete: stint_step was never called, so there is no state to end "
+                                 "with");
+        if (!session_usable(&s->session))
+                return error_set(err, ENOTCONN, "training cannot be marked complete: there is no agent");
+        return 0;
+}
+
+/* The same for all ranks: 0, or -1 on every one of them. */
+static int may_all_end(struct stint *s)
+{
+        struct agreement *a = &s->agreement;
+        int64_t words[AGREE_WORDS];
+        struct stint_error why;
+        int may = may_end(s, &why) == 0;
+
+        safepoint_words(s, words);
+        words[AGREE_UNABLE] = may ? 0 : a->rank + 1;
+        if (agreement_now(a, words, &s->why) < 0)
+                return -1;
+        if (!may) {
+                session_log(&s->session, STINT_LOG_ERROR, "%s", why.text);
+                s->why = why;
+                return -1;
+        }
+        if (a->all[AGREE_UNABLE])
+                return error_set(&s->why, ECANCELED,
+                                 "training cannot be marked complete: rank %d cannot end it (its own log says why)",
+                                 (int)a->all[AGREE_UNABLE] - 1);
+        return 0;
+}
 
 /* Sees to it that the state of the last step has landed: 0, or -1 on every rank. */
 static int save_last(struct stint *s)
 {
         struct agreement *a = &s->agreement;
-        int64_t words[AGREE_WORDS];
         struct stint_error why = { 0 };
         int go;
 
         if (s->snapshot.in_flight)
                 snapshot_await_result(&s->snapshot, s->snapshot.in_flight, NULL);
-        safepoint_words(s, words);
-        words[AGREE_UNABLE] = s->step < 0 || !session_usable(&s->session) ? a->rank + 1 : 0;
-        if (agreement_now(a, words, &s->why) < 0)
+        if (may_all_end(s) < 0)
                 return -1;
-        if (a->all[AGREE_UNABLE])
-                return error_set(&s->why, s->step < 0 ? EINVAL : ENOTCONN,
-                                 s->step < 0 ? "training is not complete: stint_step was never called, so there is no "
-                                               "state to end with"
-                                             : "training cannot be marked complete: rank %d has no agent, or no state",
-                                 (int)a->all[AGREE_UNABLE] - 1);
         if (a->all[AGREE_LANDED] == a->all[AGREE_STEP] && a->all[AGREE_LANDED_LEAST] == -a->all[AGREE_STEP])
                 return 0;
         if (a->rank == 0)
@@ -150,11 +207,7 @@ int finish_stint(struct stint *s, int complete)
         int left = 0;
 
         s->finished = 1;
-        if (s->layout.carried)
-                session_log(&s->session, STINT_LOG_NOTICE,
-                            "tensors of the restored checkpoint that the program never attached, and that its "
-                            "checkpoints carry along: %" PRIu64,
-                            s->layout.carried);
+        say_carried(s);
         safepoint_hear(s, clock_now());
         if (s->agreement.ranks > 1)
                 left = outlast_others(s, complete);

@@ -294,6 +294,8 @@ static int restore_together(struct stint *s, int64_t *step, const struct stint_e
         int rc;
 
         rc = fetch(s, &image, &why);
+        if (rc == 0 && s->refused)
+                rc = error_set(&why, s->refused->why.code, "%s", s->refused->why.text);
         if (rc == 0 && image.told.status == RESTORE_IMAGE)
                 rc = forgone ? error_set(&why, forgone->code, "%s", forgone->text) : check_fit(s, &image, &why);
         if (rc == 0 && image.told.status != RESTORE_IMAGE)
@@ -328,7 +330,7 @@ static int everybody_able(struct stint *s, struct stint_error *err)
                 return 1;
         if (!a->all[AGREE_ABLE] && s->session.off)
                 return 0;
-        return error_set(err, ENOTCONN, "rank %d has no agent: nothing can be restored, and nothing will be saved",
+        return error_set(err, ENOTCONN, "rank %d has no agent: nothing can be restored",
                          (int)a->all[AGREE_UNABLE] - 1);
 }
 
@@ -360,9 +362,8 @@ void restore_forgone(struct stint *s)
         struct stint_error why;
 
         error_set(&why, ECANCELED,
-                  "the program did not call stint_restore although this run has checkpoints: "
-                  "nothing is saved in this stint, so as not to bury them; call stint_restore, or use another run "
-                  "directory");
+                  "the program did not call stint_restore although this run has checkpoints; call it, or use another "
+                  "run directory");
         if (session_usable(&s->session))
                 session_log(&s->session, STINT_LOG_WARNING,
                             "the program goes to its first safe point without stint_restore");

@@ -41,8 +41,8 @@ int safepoint_ask(struct stint *s, enum save_reason reason, int64_t until_ns, st
 
         if (safepoint_wish(s))
                 return 0;
-        if (s->refusing)
-                return error_set(err, ECANCELED, "%s", s->refusal.text);
+        if (safepoint_refusal(s))
+                return error_set(err, ECANCELED, "%s", safepoint_refusal(s)->text);
         WIRE_INIT(&m, WIRE_ASK_SAVE);
         m.reason = reason;
         m.step = s->step;
@@ -63,7 +63,8 @@ static void ask_for_best(struct stint *s)
 {
         struct stint_error why;
 
-        if (s->agreement.rank || s->refusing || !session_usable(&s->session) || !snapshot_improves(&s->snapshot))
+        if (s->agreement.rank || safepoint_refusal(s) || !session_usable(&s->session) ||
+            !snapshot_improves(&s->snapshot))
                 return;
         if (safepoint_ask(s, SAVE_BEST, clock_now() + BEST_NS, &why) < 0)
                 session_log(&s->session, STINT_LOG_WARNING, "step %" PRId64 " is the best so far, but is not saved: %s",
@@ -72,7 +73,7 @@ static void ask_for_best(struct stint *s)
 
 void safepoint_words(const struct stint *s, int64_t words[AGREE_WORDS])
 {
-        int able = session_usable(&s->session) && !s->refusing && !s->backwards;
+        int able = session_usable(&s->session) && !safepoint_refusal(s) && !s->misstep.code;
         int64_t held = snapshot_held(&s->snapshot, s->step);
 
         agreement_silence(words);
@@ -107,11 +108,12 @@ static int get_ready(struct stint *s, uint32_t save_id, struct stint_error *err)
 {
         int64_t until_ns = clock_now() + READY_NS;
         void *awaited[2] = { s, &save_id };
+        const struct stint_error *refusal = safepoint_refusal(s);
 
-        if (s->refusing)
-                return error_set(err, s->refusal.code, "%s", s->refusal.text);
-        if (s->backwards)
-                return error_set(err, EINVAL, "the program gave a step lower than the one before");
+        if (!refusal && s->misstep.code)
+                refusal = &s->misstep;
+        if (refusal)
+                return error_set(err, refusal->code, "%s", refusal->text);
         if (snapshot_await_ready(&s->snapshot, until_ns, err) < 0)
                 return -1;
         switch (session_await(&s->session, word_has_come, awaited, until_ns, err)) {
@@ -344,13 +346,34 @@ static void publish(struct stint *s, int64_t now_ns)
         atomic_store_explicit(&page->step, s->step, memory_order_relaxed);
 }
 
-static void arrive(struct stint *s, int64_t step, int64_t now_ns)
+/*
+ * Takes the step that the program gave, or refuses it: the state would be saved as that of another step.  After a lower
+ * one the highest so far does not count either: it was counted from the beginning again.
+ */
+static void take_step(struct stint *s, int64_t step, const char *call)
+{
+        if (step > s->step || (step == s->step && step >= 0 && !s->misstep.code)) {
+                s->misstep.code = 0;
+                s->step = step;
+                return;
+        }
+        if (step < 0)
+                error_set(&s->misstep, EINVAL,
+                          "%s was given step %" PRId64 ": a step is how many were done, 0 at least, so this one is not "
+                          "saved", call, step);
+        else
+                error_set(&s->misstep, EINVAL,
+                          "%s was given step %" PRId64 " after step %" PRId64 ": steps only grow, so this one is not "
+                          "saved; count steps over the whole training, all epochs included", call, step, s->step);
+        if (s->missteps++ == 0)
+                session_log(&s->session, STINT_LOG_ERROR, "%s", s->misstep.text);
+}
+
+static void arrive(struct stint *s, int64_t step, int64_t now_ns, const char *call)
 {
         struct stint_error why = { 0 };
 
-        s->backwards = step < s->step || step < 0;
-        if (!s->backwards)
-                s->step = step;
+        take_step(s, step, call);
         publish(s, now_ns);
         safepoint_hear(s, now_ns);
         if (!s->restored.asked)
@@ -367,9 +390,8 @@ static void leave(struct stint *s)
                     (!session_usable(&s->session) || (word & CONTROL_MAIL_MASK) == s->session.mail);
 
         snapshot_clear_metrics(&s->snapshot);
-        s->backwards = 0;
         s->seen = quiet ? word : ~word;
-        s->look_ns = s->agreement.ranks > 1 ? 0 : s->session.look_ns;
+        s->look_ns = s->agreement.ranks > 1 || s->misstep.code || s->stopped > s->trained_on ? 0 : s->session.look_ns;
         s->last_ns = clock_now();
 }
 
@@ -417,24 +439,27 @@ static int point_together(struct stint *s)
 /* A step lower than the one before is the program's mistake; a stint that ends here ends all the same. */
 static int visit(struct stint *s, int64_t step, int64_t now_ns, int (*do_here)(struct stint *s), const char *call)
 {
-        int64_t before = s->step;
-        int backwards, go;
+        int go;
 
-        arrive(s, step, now_ns);
-        backwards = s->backwards;
+        arrive(s, step, now_ns, call);
         go = do_here(s);
         leave(s);
-        if (backwards && go != STINT_STOP)
-                return error_set(&s->why, EINVAL,
-                                 "%s was given step %" PRId64 " after step %" PRId64 ": steps only grow", call, step,
-                                 before);
-        return go;
+        if (!s->misstep.code || go == STINT_STOP)
+                return go;
+        s->why = s->misstep;
+        return -1;
 }
 
 int safepoint_slow(struct stint *s, int64_t step, int64_t now_ns)
 {
         if (s->session.forked)
                 return STINT_CONTINUE;
+        if (s->stopped && !s->trained_on) {
+                s->trained_on = 1;
+                session_log(&s->session, STINT_LOG_WARNING,
+                            "stint_step answered STINT_STOP at step %" PRId64 " and the program trained on: what it "
+                            "trains from here is lost when this stint ends", s->step);
+        }
         return visit(s, step, now_ns, s->agreement.ranks > 1 ? point_together : point_alone, "stint_step");
 }
 

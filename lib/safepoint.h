@@ -15,6 +15,13 @@
 #include "session.h"
 #include "snapshot.h"
 
+/* An attach that was refused.  It stands until the same name is attached or detached. */
+struct refused_attach {
+        struct refused_attach *next;
+        struct stint_error why;
+        char name[];
+};
+
 struct stint {
         struct session session; /* first: its control page wants its alignment */
 
@@ -32,12 +39,15 @@ struct stint {
         uint32_t connects;   /* the connection that `handled` belongs to */
         uint32_t handled;    /* id of the last save that was acted on */
         int active;          /* still training: neither in stint_complete nor in stint_close */
-        int backwards;       /* at this safe point the program gave a step that is lower than the last */
         int stopped;         /* STINT_STOP was answered */
+        int trained_on;      /* the program went to a safe point after that, and the log says so */
+        int missteps;        /* how often it gave a step that is lower than the one before */
         int finished;        /* stint_complete was called: stint_close waits for nobody */
         int allow_missing;
         int refusing;        /* nothing is saved in this stint, so as not to bury checkpoints that were not restored */
         struct stint_error refusal; /* why */
+        struct stint_error misstep; /* why the step of the last safe point was refused; code 0: it was not */
+        struct refused_attach *refused; /* names that are not what the program wanted, the first one first */
         struct stint_error why;     /* of the last call that failed */
 };
 
@@ -46,6 +56,12 @@ int safepoint_slow(struct stint *s, int64_t step, int64_t now_ns);
 
 /* stint_save. */
 int safepoint_save(struct stint *s, int64_t step, int64_t now_ns);
+
+/* Why nothing may be saved now, whatever the step; NULL: it may. */
+static inline const struct stint_error *safepoint_refusal(const struct stint *s)
+{
+        return s->refusing ? &s->refusal : s->refused ? &s->refused->why : NULL;
+}
 
 /* From now on nothing is saved; says so once. */
 void safepoint_refuse(struct stint *s, const struct stint_error *why);

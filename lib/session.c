@@ -14,7 +14,7 @@
 #include "reach.h"
 
 #define SEND_NS (5 * CLOCK_SECOND) /* an agent that has not read for so long will not */
-#define LOG_LINE 700
+#define LOG_LINE 1000
 
 /* ---- saying --------------------------------------------------------------------------------------------------- */
 

@@ -125,6 +125,24 @@ struct stint *stint_open(const struct stint_options *options, struct stint_error
         return s;
 }
 
+/* The attach of that name that was refused is forgotten, NULL: of every name.  1 when there was one. */
+static int forget_refused(struct stint *s, const char *name)
+{
+        struct refused_attach **link = &s->refused, *r;
+        int had = 0;
+
+        while ((r = *link)) {
+                if (name && strcmp(r->name, name)) {
+                        link = &r->next;
+                        continue;
+                }
+                *link = r->next;
+                free(r);
+                had = 1;
+        }
+        return had;
+}
+
 void stint_close(struct stint *s)
 {
         if (absent(s))
@@ -135,10 +153,39 @@ void stint_close(struct stint *s)
         snapshot_fini(&s->snapshot);
         layout_fini(&s->layout);
         restore_release(s);
+        forget_refused(s, NULL);
         free(s);
 }
 
 /* ---- the state ------------------------------------------------------------------------------------------------ */
+
+/*
+ * Programs may ignore what stint_attach answers, so a refused attach stands in the handle: nothing is restored or saved
+ * without that tensor.  Where there is no memory to remember it, nothing is saved at all.
+ */
+static int refuse_attach(struct stint *s, const char *given)
+{
+        const char *name = given ? given : "";
+        struct refused_attach *r, **link = &s->refused;
+        size_t n = strlen(name) + 1;
+
+        session_log(&s->session, STINT_LOG_ERROR,
+                    "stint_attach refused '%.*s': %s; nothing is restored or saved until this name is attached or "
+                    "detached", STINT_MAX_NAME, name, s->why.text);
+        forget_refused(s, name);
+        r = malloc(sizeof *r + n);
+        if (!r) {
+                safepoint_refuse(s, &s->why);
+                return -1;
+        }
+        r->next = NULL;
+        r->why = s->why;
+        memcpy(r->name, name, n);
+        while (*link)
+                link = &(*link)->next;
+        *link = r;
+        return -1;
+}
 
 int stint_attach(struct stint *s, const char *name, const struct stint_tensor *tensor)
 {
@@ -147,6 +194,9 @@ int stint_attach(struct stint *s, const char *name, const struct stint_tensor *t
         if (absent(s))
                 return 0;
         rc = layout_attach(&s->layout, name, tensor, &s->why);
+        if (rc < 0)
+                return refuse_attach(s, name);
+        forget_refused(s, name);
         if (s->layout.dirty)
                 s->look_ns = 0;
         restore_release(s);
@@ -155,12 +205,15 @@ int stint_attach(struct stint *s, const char *name, const struct stint_tensor *t
 
 int stint_detach(struct stint *s, const char *name)
 {
-        int rc;
+        int rc, had;
 
         if (absent(s))
                 return 0;
         if (!name)
                 return error_set(&s->why, EINVAL, "stint_detach needs a name");
+        had = forget_refused(s, name);
+        if (had && !layout_find(&s->layout, name))
+                return 0;
         rc = layout_detach(&s->layout, name, &s->why);
         if (s->layout.dirty)
                 s->look_ns = 0;

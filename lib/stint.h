@@ -152,20 +152,47 @@ struct stint_tensor {
  * has taken yet, its bytes are copied into `data` at once and the answer is STINT_RESTORED; so initialise first, attach
  * then.  Otherwise 0.  -1 with EINVAL for a name or tensor that cannot be, EEXIST where a name is also the parent of
  * another, EPROTO when shape or dtype differ from what the checkpoint holds under this name.
+ *
+ * A program need not look at the answer: an attach that was refused is logged, and stands until the same name is
+ * attached or detached.  While one stands, stint_restore and stint_complete answer -1 with its reason, and nothing is
+ * saved, so that no run goes on without a part of its state.  (Where there is no agent, there is only the log.)
+ *
+ * Late attaches belong before the next safe point: until then the checkpoints carry the old bytes along.  An array that
+ * grows comes back in two steps: attach its length before stint_restore; after it, allocate that many elements and
+ * attach the array, which fills it.
  */
 STINT_API int stint_attach(struct stint *, const char *name, const struct stint_tensor *);
 
-/* Forgets a tensor: later checkpoints do not have it.  0, or -1 with ENOENT. */
+/* Forgets a tensor: later checkpoints do not have it.  0, also for one whose attach was refused, or -1 with ENOENT. */
 STINT_API int stint_detach(struct stint *, const char *name);
 
-/* Tensors without writing the struct out, in C:  stint_attach(s, "model/w", STINT_ARRAY(w, STINT_F32, n));
- *                                                stint_attach(s, "rng", STINT_OBJECT(&rng_state));  */
+/* Tensors without writing the struct out, in C and C++:
+ *      stint_attach(s, "model/w", STINT_ARRAY(w, STINT_F32, n));
+ *      stint_attach(s, "rng", STINT_OBJECT(&rng_state));  */
+#ifndef __cplusplus
 #define STINT_ARRAY(pointer, type, n) \
         (&(const struct stint_tensor){ .data = (pointer), .dtype = (type), .ndim = 1, .shape = { (int64_t)(n) } })
 #define STINT_MATRIX(pointer, type, rows, columns) \
         (&(const struct stint_tensor){ .data = (pointer), .dtype = (type), .ndim = 2, \
                                        .shape = { (int64_t)(rows), (int64_t)(columns) } })
 #define STINT_SCALAR(pointer, type) (&(const struct stint_tensor){ .data = (pointer), .dtype = (type) })
+#else /* C++ takes no address of such an object: there it is a tensor, for the overload at the end of this file */
+#define STINT_ARRAY(pointer, type, n) stint_tensor_of((pointer), (type), 1, (int64_t)(n), 0)
+#define STINT_MATRIX(pointer, type, rows, columns) \
+        stint_tensor_of((pointer), (type), 2, (int64_t)(rows), (int64_t)(columns))
+#define STINT_SCALAR(pointer, type) stint_tensor_of((pointer), (type), 0, 0, 0)
+static inline struct stint_tensor stint_tensor_of(void *data, enum stint_dtype dtype, int ndim, int64_t n, int64_t m)
+{
+        struct stint_tensor t = {};
+
+        t.data = data;
+        t.dtype = dtype;
+        t.ndim = ndim;
+        t.shape[0] = n;
+        t.shape[1] = m;
+        return t;
+}
+#endif
 /* Any object of C as its bytes: a struct, an integer, an array.  Not for what holds pointers. */
 #define STINT_OBJECT(pointer) STINT_ARRAY(pointer, STINT_U8, sizeof *(pointer))
 
@@ -179,15 +206,21 @@ STINT_API int stint_detach(struct stint *, const char *name);
  * -1: the run has checkpoints but none can be used, or the program's tensors do not fit (EPROTO; stint_why names the
  * tensor).  Nothing has been copied then.  A tensor that the checkpoint has and the program has not attached is carried
  * along in later checkpoints until it is attached.
+ *
+ * In a run that is complete already *step is its last step, so the loop makes no step: state that is allocated in the
+ * first step does not exist then.
  */
 STINT_API int stint_restore(struct stint *, int64_t *step);
 
 /*
- * The safe point: everything attached is consistent and belongs to `step` steps done.  Steps only grow within a
- * process.  Costs a load, a store and a clock read when there is nothing to do.  When a save is wanted, copies the
- * state, and goes on while the agent writes; when this stint is about to end, waits until the checkpoint landed and
- * answers STINT_STOP.  If that save cannot land the answer is STINT_CONTINUE: a run does not end on a save that failed.
- * -1: the state could not be copied, or ranks gave different steps; training may go on.
+ * The safe point: everything attached is consistent and belongs to `step` steps done.  Steps are counted over the whole
+ * training, all epochs included, and only grow: a lower one than before is refused with EINVAL, and the state is not
+ * saved.  While the last step was refused, stint_complete answers -1.
+ *
+ * Costs a load, a store and a clock read when there is nothing to do.  When a save is wanted, copies the state, and
+ * goes on while the agent writes; when this stint is about to end, waits until the checkpoint landed and answers
+ * STINT_STOP.  If that save cannot land the answer is STINT_CONTINUE: a run does not end on a save that failed.
+ * -1: the step was refused, the state could not be copied, or ranks gave different steps; training may go on.
  * Collective when ranks > 1.
  */
 STINT_API int stint_step(struct stint *, int64_t step);
@@ -258,6 +291,12 @@ STINT_API int stint_sim_write(void *to_device, const void *from_host, size_t byt
 STINT_API int stint_sim_read(void *to_host, const void *from_device, size_t bytes);   /* 0, or -1 with errno */
 
 #ifdef __cplusplus
+}
+
+/* As the function of C, for STINT_ARRAY and its like. */
+inline int stint_attach(struct stint *s, const char *name, const struct stint_tensor &tensor)
+{
+        return stint_attach(s, name, &tensor);
 }
 #endif
 #endif

@@ -213,6 +213,32 @@ int durable_read(const char *path, size_t most, char **bytes, size_t *n, struct 
         return rc;
 }
 
+int durable_open(const char *path, struct stat *status, struct stint_error *err)
+{
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW), code;
+        struct stat st;
+
+        /* ENXIO: a socket, or a device that is not there. */
+        if (fd < 0 && errno == ELOOP)
+                return error_set(err, EBADMSG, "%s is a symbolic link, which stint never makes there and does not follow", path);
+        if (fd < 0 && errno == ENXIO)
+                return error_set(err, EBADMSG, "%s is no regular file", path);
+        if (fd < 0)
+                return error_system(err, errno, "cannot open %s", path);
+        if (fstat(fd, &st) < 0) {
+                code = errno;
+                close(fd);
+                return error_system(err, code, "cannot look at %s", path);
+        }
+        if (!S_ISREG(st.st_mode)) {
+                close(fd);
+                return error_set(err, EBADMSG, "%s is no regular file", path);
+        }
+        if (status)
+                *status = st;
+        return fd;
+}
+
 /*
  * rename(2) that never replaces.  Where the filesystem cannot promise that (NFS answers EINVAL, an old kernel ENOSYS)
  * it is looked for first; between the look and the rename nobody else can come, since only the holder of the run's

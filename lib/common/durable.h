@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include "error.h"
 
@@ -30,6 +31,12 @@ int durable_replace(const char *path, const void *bytes, size_t n, mode_t mode, 
 
 /* The whole file, with a NUL behind it that is not counted, in memory the caller frees; EFBIG above most bytes. */
 int durable_read(const char *path, size_t most, char **bytes, size_t *n, struct stint_error *err);
+
+/*
+ * Opens what must be a regular file for reading; *status (may be NULL) is what fstat(2) says of it.  A link is not followed
+ * and a FIFO not waited for: EBADMSG for these and whatever else is no file, since nobody here makes such things.
+ */
+int durable_open(const char *path, struct stat *status, struct stint_error *err);
 
 /* rename(2) within one directory, then that directory synced.  EEXIST when `to` exists (never replaces). */
 int durable_rename(const char *from, const char *to, struct stint_error *err);

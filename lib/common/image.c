@@ -428,24 +428,18 @@ int image_check_file(const char *path, const struct seal *seal, void (*on_progre
         struct stat st;
         int rc;
 
-        s.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        s.fd = durable_open(path, &st, err);
         if (s.fd < 0)
-                return error_system(err, errno, "cannot open %s", path);
-        if (fstat(s.fd, &st) < 0) {
-                rc = error_system(err, errno, "cannot learn the size of %s", path);
-        } else if (!S_ISREG(st.st_mode)) {
-                rc = error_set(err, EBADMSG, "%s is no regular file", path);
-        } else {
-                s.bytes = (uint64_t)st.st_size;
-                /* What the page cache holds says nothing of what a disk gives back later. */
-                posix_fadvise(s.fd, 0, 0, POSIX_FADV_DONTNEED);
-                posix_fadvise(s.fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-                rc = check_size(seal, s.bytes, err);
-                if (rc == 0)
-                        rc = check_open_file(&s, seal, err);
-                if (rc < 0)
-                        error_wrap(err, "%s", path);
-        }
+                return -1;
+        s.bytes = (uint64_t)st.st_size;
+        /* What the page cache holds says nothing of what a disk gives back later. */
+        posix_fadvise(s.fd, 0, 0, POSIX_FADV_DONTNEED);
+        posix_fadvise(s.fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+        rc = check_size(seal, s.bytes, err);
+        if (rc == 0)
+                rc = check_open_file(&s, seal, err);
+        if (rc < 0)
+                error_wrap(err, "%s", path);
         close(s.fd);
         return rc;
 }

@@ -7,11 +7,11 @@
 #include "seal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 #include "checksum.h"
+#include "durable.h"
 
 #define SEAL_VERSION 1
 #define SEAL_CHECKSUM_AT (SEAL_BYTES - 8)
@@ -250,12 +250,10 @@ int seal_read(struct seal *seal, const char *path, struct stint_error *err)
 {
         unsigned char bytes[SEAL_BYTES + 1];
         ssize_t n;
-        int fd, code;
+        int fd = durable_open(path, NULL, err), code;
 
-        /* Not blocking: a FIFO in a seal's place must not stop whoever settles or verifies. */
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
         if (fd < 0)
-                return error_system(err, errno, "cannot open the seal %s", path);
+                return -1;
         n = read_up_to(fd, bytes, sizeof bytes);
         code = errno;
         close(fd);

@@ -595,6 +595,9 @@ START_TEST(without_an_agent_training_goes_on_and_one_line_says_so)
 
         setenv("STINT_DIR", "off", 1);
         s = open_one();
+        ck_assert_int_eq(stint_attach(s, "model/w", STINT_ARRAY(NULL, STINT_F32, 1000)), -1);
+        ck_assert_ptr_nonnull(strstr(log_text, "stint_attach refused 'model/w'"));
+        ck_assert_int_eq(stint_restore(s, &at), STINT_FRESH); /* there is nothing that it could harm */
         ck_assert_int_eq(step(s, 1), STINT_CONTINUE);
         stint_close(s);
 }
@@ -619,12 +622,174 @@ START_TEST(steps_only_grow)
 {
         struct stint *s = begin();
 
+        ck_assert_int_eq(step(s, -1), -1);
+        ck_assert_ptr_nonnull(strstr(stint_why(s), "0 at least"));
         ck_assert_int_eq(step(s, 5), STINT_CONTINUE);
         ck_assert_int_eq(step(s, 5), STINT_CONTINUE);
         ck_assert_int_eq(step(s, 4), -1);
         ck_assert_ptr_nonnull(strstr(stint_why(s), "steps only grow"));
         ck_assert_int_eq(step(s, 6), STINT_CONTINUE);
+        ck_assert_int_eq(stint_complete(s), 0);
+        ck_assert_int_eq(agent.landed_step, 6);
         stint_close(s);
+}
+END_TEST
+
+static int said(const char *what)
+{
+        const char *at;
+        int n = 0;
+
+        for (at = strstr(log_text, what); at; at = strstr(at + 1, what))
+                n++;
+        return n;
+}
+
+/* As where a program counts the batches of each epoch: the last one of the second has the number of the first's. */
+START_TEST(steps_counted_from_the_beginning_again_are_not_complete)
+{
+        struct stint *s = begin();
+        int epoch, batch;
+
+        for (epoch = 0; epoch < 2; epoch++)
+                for (batch = 1; batch <= 3; batch++)
+                        ck_assert_int_eq(step(s, batch), epoch ? -1 : STINT_CONTINUE);
+        ck_assert_int_eq(said("stint_step was given step 1 after step 3"), 1);
+        ck_assert_int_eq(said("was given step"), 1);
+        ck_assert_int_eq(said("count steps over the whole training, all epochs included"), 1);
+        fake_want(&agent, 0);
+        ck_assert_int_eq(step(s, 3), -1);
+        fake_await(&agent, &agent.declined, 1);
+        ck_assert_int_eq(stint_save(s, 2), -1);
+        ck_assert_int_eq(stint_complete(s), -1);
+        ck_assert_ptr_nonnull(strstr(stint_why(s), "not complete: stint_save was given step 2 after step 3"));
+        ck_assert_int_eq(said("the run is not complete"), 1);
+        ck_assert_int_eq(agent.completes, 0);
+        ck_assert_int_eq(agent.snapshots, 0);
+        stint_close(s);
+}
+END_TEST
+
+START_TEST(a_program_that_trains_on_after_its_stint_is_told_once)
+{
+        struct stint *s = begin();
+
+        fake_want(&agent, 1);
+        ck_assert_int_eq(step(s, 7), STINT_STOP);
+        ck_assert_int_eq(said("trained on"), 0);
+        ck_assert_int_eq(step(s, 8), STINT_CONTINUE);
+        ck_assert_int_eq(said("answered STINT_STOP at step 7 and the program trained on"), 1);
+        ck_assert_int_eq(step(s, 9), STINT_CONTINUE);
+        ck_assert_int_eq(said("trained on"), 1);
+        stint_close(s);
+}
+END_TEST
+
+START_TEST(an_attach_that_was_refused_stands_until_the_name_is_attached_or_detached)
+{
+        static double loss;
+        struct stint *s = begin();
+
+        ck_assert_int_eq(stint_attach(s, "loss", STINT_SCALAR(NULL, STINT_F64)), -1);
+        ck_assert_int_eq(stint_attach(s, "model", STINT_SCALAR(&loss, STINT_F64)), -1);
+        ck_assert_int_eq(said("stint_attach refused 'loss': tensor 'loss' has 8 bytes"), 1);
+        ck_assert_int_eq(said("stint_attach refused 'model'"), 1);
+        fake_want(&agent, 0);
+        ck_assert_int_eq(step(s, 1), STINT_CONTINUE);
+        fake_await(&agent, &agent.declined, 1);
+        ck_assert_ptr_nonnull(strstr(agent.declined_text, "'loss'"));
+        ck_assert_int_eq(stint_attach(s, "loss", STINT_SCALAR(&loss, STINT_F64)), 0);
+        ck_assert_int_eq(stint_save(s, 2), -1); /* the other one stands */
+        ck_assert_ptr_nonnull(strstr(stint_why(s), "'model'"));
+        ck_assert_int_eq(stint_detach(s, "model"), 0);
+        ck_assert_int_eq(stint_detach(s, "model"), -1);
+        ck_assert_int_eq(stint_save(s, 3), STINT_SAVED);
+        ck_assert_int_eq(stint_complete(s), 0);
+        stint_close(s);
+}
+END_TEST
+
+START_TEST(nothing_is_complete_without_a_tensor_that_was_refused)
+{
+        struct stint *s = begin();
+
+        ck_assert_int_eq(stint_save(s, 1), STINT_SAVED);
+        ck_assert_int_eq(stint_attach(s, "data//position", STINT_OBJECT(&weights)), -1);
+        ck_assert_int_eq(stint_complete(s), -1);
+        ck_assert_ptr_nonnull(strstr(stint_why(s), "data//position"));
+        ck_assert_int_eq(agent.completes, 0);
+        stint_close(s);
+}
+END_TEST
+
+START_TEST(an_attach_that_was_refused_fails_the_restore)
+{
+        struct stint *s = open_one(); /* with nothing to restore */
+
+        stint_attach(s, "model/w", STINT_ARRAY(weights, STINT_F32, 1000));
+        stint_attach(s, "model/w/bias", STINT_ARRAY(weights, STINT_F32, 1000));
+        ck_assert_int_eq(stint_restore(s, NULL), -1);
+        ck_assert_int_eq(s->why.code, EEXIST);
+        ck_assert_ptr_nonnull(strstr(stint_why(s), "model/w/bias"));
+        ck_assert_int_eq(stint_save(s, 1), -1);
+        stint_close(s);
+        fake_await(&agent, &agent.byes, 1);
+        agent.byes = 0;
+
+        run_to(7);
+        s = open_one();
+        stint_attach(s, "model/w/bias", STINT_ARRAY(NULL, STINT_F32, 1000));
+        stint_attach(s, "model/w", STINT_ARRAY(weights, STINT_F32, 1000));
+        ck_assert_int_eq(stint_restore(s, NULL), -1);
+        ck_assert(weights[1] == 0);
+        fake_await(&agent, &agent.restores_done, 1);
+        ck_assert_int_eq(agent.restore_code, EINVAL);
+        stint_close(s);
+}
+END_TEST
+
+START_TEST(a_late_attach_that_does_not_fit_is_not_trained_over)
+{
+        struct stint *s;
+
+        run_to(7);
+        s = open_one();
+        ck_assert_int_eq(stint_restore(s, NULL), STINT_RESTORED);
+        ck_assert_int_eq(stint_attach(s, "model/w", STINT_ARRAY(weights, STINT_F32, 999)), -1);
+        ck_assert_int_eq(s->why.code, EPROTO);
+        ck_assert_int_eq(stint_save(s, 8), -1);
+        ck_assert_int_eq(stint_attach(s, "model/w", STINT_ARRAY(weights, STINT_F32, 1000)), STINT_RESTORED);
+        ck_assert(trained_to(7));
+        ck_assert_int_eq(stint_save(s, 9), STINT_SAVED);
+        stint_close(s);
+}
+END_TEST
+
+START_TEST(what_is_carried_along_is_named_at_the_end)
+{
+        static const char *const names[] = { "a", "b", "c", "d", "e" };
+        static int values[5];
+        struct stint *s = open_one();
+        int i;
+
+        for (i = 0; i < 5; i++)
+                stint_attach(s, names[i], STINT_OBJECT(&values[i]));
+        ck_assert_int_eq(stint_restore(s, NULL), STINT_FRESH);
+        ck_assert_int_eq(stint_save(s, 1), STINT_SAVED);
+        stint_close(s);
+
+        s = open_one();
+        ck_assert_int_eq(stint_restore(s, NULL), STINT_RESTORED);
+        ck_assert_int_eq(stint_attach(s, "b", STINT_OBJECT(&values[1])), STINT_RESTORED);
+        stint_close(s);
+        ck_assert_int_eq(said("carry along: 'a', 'c', 'd' and 1 more\n"), 1);
+
+        s = open_one();
+        for (i = 1; i < 5; i++)
+                stint_attach(s, names[i], STINT_OBJECT(&values[i]));
+        ck_assert_int_eq(stint_restore(s, NULL), STINT_RESTORED);
+        stint_close(s);
+        ck_assert_int_eq(said("carry along: 'a'\n"), 1);
 }
 END_TEST
 
@@ -778,6 +943,13 @@ int main(void)
         tcase_add_test(all, without_an_agent_training_goes_on_and_one_line_says_so);
         tcase_add_test(all, no_handle_means_no_stint);
         tcase_add_test(all, steps_only_grow);
+        tcase_add_test(all, steps_counted_from_the_beginning_again_are_not_complete);
+        tcase_add_test(all, a_program_that_trains_on_after_its_stint_is_told_once);
+        tcase_add_test(all, an_attach_that_was_refused_stands_until_the_name_is_attached_or_detached);
+        tcase_add_test(all, nothing_is_complete_without_a_tensor_that_was_refused);
+        tcase_add_test(all, an_attach_that_was_refused_fails_the_restore);
+        tcase_add_test(all, a_late_attach_that_does_not_fit_is_not_trained_over);
+        tcase_add_test(all, what_is_carried_along_is_named_at_the_end);
         tcase_add_test(all, the_time_left_is_what_the_agent_says);
         tcase_add_test(all, a_copy_that_fails_is_told_to_both_sides);
         tcase_add_test(all, another_attempt_at_a_final_save_may_succeed);
