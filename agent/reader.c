@@ -58,21 +58,15 @@ static int damage_if_missing(struct stint_error *err)
 static int open_file(const struct reader *r, const char *path, struct stint_error *err)
 {
         struct stat status;
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        const int fd = durable_open(path, &status, err);
 
-        if (fd < 0) {
-                error_system(err, errno, "cannot open %s", path);
+        if (fd < 0)
                 return damage_if_missing(err);
-        }
-        if (fstat(fd, &status) < 0)
-                error_system(err, errno, "cannot look at %s", path);
-        else if (!S_ISREG(status.st_mode) || (uint64_t)status.st_size != r->file_bytes)
-                error_set(err, EBADMSG, "%s has %lld bytes, the manifest says %llu", path, (long long)status.st_size,
-                          (unsigned long long)r->file_bytes);
-        else
+        if ((uint64_t)status.st_size == r->file_bytes)
                 return fd;
         close(fd);
-        return -1;
+        return error_set(err, EBADMSG, "%s has %lld bytes, the manifest says %llu", path, (long long)status.st_size,
+                         (unsigned long long)r->file_bytes);
 }
 
 /* Reads the file in blocks, which lets the kernel read ahead of us. */

@@ -59,6 +59,20 @@ static int make_folder(const char *path, struct stint_error *err)
         return error_system(err, errno, "cannot create the folder %s", path);
 }
 
+/* The part of this save: made by this rank or another one. A link in its place would lead the files elsewhere. */
+static int make_part(const char *path, struct stint_error *err)
+{
+        struct stat status;
+
+        if (make_folder(path, err) < 0)
+                return -1;
+        if (lstat(path, &status) < 0)
+                return error_system(err, errno, "cannot look at %s", path);
+        if (!S_ISDIR(status.st_mode))
+                return error_set(err, ENOTDIR, "%s is no folder, and nothing of stint's: remove it", path);
+        return 0;
+}
+
 /* O_EXCL: a name is used once; what is there already belongs to somebody else. */
 static int create(const char *path, int flags, struct stint_error *err)
 {
@@ -82,7 +96,7 @@ static int create_file(struct part *p, struct stint_error *err)
 
 static int part_create(struct part *p, const struct writer *w, struct stint_error *err)
 {
-        if (name_part(p, w, err) < 0 || make_folder(w->checkpoints, err) < 0 || make_folder(p->folder, err) < 0)
+        if (name_part(p, w, err) < 0 || make_folder(w->checkpoints, err) < 0 || make_part(p->folder, err) < 0)
                 return -1;
         if (point("save.before_create", p->file, err) < 0)
                 return -1;

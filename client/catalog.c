@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "catalog.h"
 
@@ -18,9 +19,13 @@ static int read_manifest(struct catalog_entry *e, const char *checkpoints)
 {
         char path[RUNDIR_PATH + 2 * RUNDIR_NAME];
         struct stint_error *problem = &e->problem;
+        struct stat st;
 
         if (rundir_join(path, sizeof path, checkpoints, e->name, NULL, problem) != 0)
                 return -1;
+        if (lstat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+                return error_set(problem, EBADMSG, "%s is %s, not a directory: stint made no such thing", e->name,
+                                 S_ISLNK(st.st_mode) ? "a symbolic link" : "a file");
         if (manifest_read(&e->manifest, path, problem) != 0) {
                 if (problem->code == ENOENT)
                         return error_set(problem, ENOENT, "%s has no manifest: it was never committed", e->name);

@@ -7,6 +7,7 @@
 #include "log.h"
 #include "options.h"
 #include "run.h"
+#include "run_identity.h"
 
 /* A job of the local scheduler has the same command line as its manager, so this tells which of the two we are. */
 static int inside_local_job(void)
@@ -57,5 +58,6 @@ int cmd_run(int argc, char **argv)
                 log_init("stint", STINT_LOG_WARNING);
         if (o.local && !inside_local_job())
                 return run_managed(&o, argc, argv);
+        identity_mind_mode(o.dir);
         return run_stint(&o);
 }

@@ -10,6 +10,7 @@
 #include "cmd.h"
 #include "duration.h"
 #include "history.h"
+#include "json_file.h"
 #include "log.h"
 #include "pick.h"
 #include "print.h"
@@ -49,18 +50,18 @@ struct status {
  * nothing. */
 static void take_progress(struct status *s)
 {
-        char path[RUNDIR_PATH + 32];
         json_t *progress;
         const json_t *time;
         int64_t then_ns;
         double left_s;
 
-        snprintf(path, sizeof path, "%s/" RUNDIR_PROGRESS, s->run);
-        progress = json_load_file(path, 0, NULL);
+        progress = json_file_read(s->run, RUNDIR_PROGRESS);
         if (print_member_int(progress, "stint", -1) == s->stint) {
                 s->step = print_member_int(progress, "step", s->step);
                 s->steps_per_s = print_member_real(progress, "steps_per_s", -1);
                 left_s = print_member_real(progress, "left_s", -1);
+                if (!(left_s < 9e9)) /* more than nanoseconds can count: nothing of ours */
+                        left_s = -1;
                 time = json_object_get(progress, "time");
                 then_ns = json_is_string(time) ? print_time_read(json_string_value(time)) : 0;
                 if (left_s >= 0 && then_ns)

@@ -30,8 +30,11 @@ static void on_restore(struct history_stint *s, const json_t *event)
         s->from = print_member_int(event, "step", -1);
 }
 
+/* Within what an int64_t can hold, whatever somebody wrote into the journal. */
 static int64_t ns_of(double seconds)
 {
+        if (!(seconds > -9e9 && seconds < 9e9))
+                return seconds < 0 ? INT64_MIN / 2 : INT64_MAX / 2;
         return (int64_t)(seconds * 1e9);
 }
 

@@ -310,16 +310,24 @@ int manifest_decode(struct manifest *m, const char *text, size_t n, struct stint
         return 0;
 }
 
+/* A FIFO, a directory, a device, or far too large: no later try would find a manifest there. */
+static int is_no_manifest(int code)
+{
+        return code == EINVAL || code == EISDIR || code == EFBIG || code == ELOOP || code == ENXIO;
+}
+
 int manifest_read(struct manifest *m, const char *dir, struct stint_error *err)
 {
         char path[RUNDIR_PATH + 2 * RUNDIR_NAME];
+        struct stint_error problem = { 0 };
         char *text = NULL;
         size_t n = 0;
         int rc;
 
-        if (rundir_join(path, sizeof path, dir, RUNDIR_MANIFEST, NULL, err) != 0 ||
-            durable_read(path, MOST_BYTES, &text, &n, err) != 0)
+        if (rundir_join(path, sizeof path, dir, RUNDIR_MANIFEST, NULL, err) != 0)
                 return -1;
+        if (durable_read(path, MOST_BYTES, &text, &n, &problem) != 0)
+                return error_set(err, is_no_manifest(problem.code) ? EBADMSG : problem.code, "%s", problem.text);
         rc = manifest_decode(m, text, n, err);
         free(text);
         return rc;
@@ -362,8 +370,10 @@ static int rank_file_verify(const struct manifest *m, const struct manifest_rank
         rundir_rank_file(name, r->rank, m->ranks);
         if (rundir_join(path, sizeof path, dir, name, NULL, err) != 0)
                 return -1;
-        if (stat(path, &st) != 0)
+        if (lstat(path, &st) != 0)
                 return error_system(err, errno == ENOENT ? EBADMSG : errno, "%s cannot be looked at", name);
+        if (!S_ISREG(st.st_mode))
+                return error_set(err, EBADMSG, "%s is %s", name, S_ISLNK(st.st_mode) ? "a symbolic link" : "no regular file");
         if ((uint64_t)st.st_size != r->file_bytes)
                 return error_set(err, EBADMSG, "%s has %jd bytes, and the manifest says %" PRIu64, name,
                                  (intmax_t)st.st_size, r->file_bytes);

@@ -185,6 +185,10 @@ int64_t print_time_read(const char *text)
                    &tm.tm_sec, &ms, &end) != 7 ||
             !end || text[end])
                 return 0;
+        /* What clock_format writes; anything larger would not fit into nanoseconds. */
+        if (tm.tm_year < 1970 || tm.tm_year > 2200 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+            tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 || tm.tm_sec > 60 || ms < 0)
+                return 0;
         tm.tm_year -= 1900;
         tm.tm_mon--;
         return (int64_t)timegm(&tm) * CLOCK_SECOND + ms * CLOCK_MS;

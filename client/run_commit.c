@@ -38,6 +38,23 @@ static int checkpoints_path(const struct commit *c, const char *name, char *out,
         return rundir_join(out, PATH_BYTES, c->run_dir, RUNDIR_CHECKPOINTS, name, err);
 }
 
+/* A link that somebody put in a checkpoint's place is removed itself, not what it leads to. */
+static int remove_whatever(const char *path, struct stint_error *err)
+{
+        struct stat st;
+
+        if (lstat(path, &st) != 0 || S_ISDIR(st.st_mode))
+                return durable_remove_tree(path, err);
+        if (unlink(path) != 0 && errno != ENOENT)
+                return error_system(err, errno, "%s cannot be removed", path);
+        return 0;
+}
+
+static int is_foreign(const struct commit *c, const struct catalog_entry *e)
+{
+        return e->has_manifest && strcmp(e->manifest.run_id, c->run_id) != 0;
+}
+
 static void note(const struct commit *c, const char *event, json_t *fields)
 {
         if (fields == NULL)
@@ -67,8 +84,10 @@ static int file_has_size(const char *path, uint64_t bytes, struct stint_error *e
 {
         struct stat st;
 
-        if (stat(path, &st) != 0)
+        if (lstat(path, &st) != 0)
                 return error_system(err, errno, "%s cannot be looked at", path);
+        if (!S_ISREG(st.st_mode))
+                return error_set(err, EBADMSG, "%s is %s", path, S_ISLNK(st.st_mode) ? "a symbolic link" : "no regular file");
         if ((uint64_t)st.st_size != bytes)
                 return error_set(err, EBADMSG, "%s has %jd bytes, and its seal says %" PRIu64, path,
                                  (intmax_t)st.st_size, bytes);
@@ -281,7 +300,7 @@ static int remove_entry(const struct commit *c, const char *name, struct stint_e
         if (checkpoints_path(c, name, path, err) != 0 || lease_check(c->lease, err) != 0 ||
             fault("prune.before_remove", err) != 0)
                 return -1;
-        return durable_remove_tree(path, err);
+        return remove_whatever(path, err);
 }
 
 static int retire(const struct commit *c, const struct catalog_entry *e, struct stint_error *err)
@@ -316,6 +335,8 @@ static int prune_whole(const struct commit *c, const struct catalog *all, struct
         for (i = 0; i < all->whole; i++) {
                 const struct catalog_entry *e = &all->entries[i];
 
+                if (is_foreign(c, e)) /* it must not push out our own */
+                        continue;
                 if (kept < c->keep || kept == 0)
                         kept += looks_good(c, e);
                 else if (e != best && retire(c, e, err) != 0)
@@ -398,13 +419,26 @@ static int ranks_of_part(const char *part, uint32_t *ranks, struct stint_error *
         return *ranks > 0 ? 0 : error_set(err, ENODATA, "it has no seal at all");
 }
 
+/* What is found through a link lies where nobody promised to leave it alone. */
+static int is_folder(const char *part, struct stint_error *err)
+{
+        struct stat st;
+
+        if (lstat(part, &st) != 0)
+                return error_system(err, errno, "%s cannot be looked at", part);
+        if (S_ISDIR(st.st_mode))
+                return 0;
+        return error_set(err, EBADMSG, "it is %s, not a directory", S_ISLNK(st.st_mode) ? "a symbolic link" : "a file");
+}
+
 /* Everything the seals promise is read again: the process that wrote it may have died with the machine. */
 static int verify_part(const struct commit *c, const struct catalog_entry *e, const char *part, struct manifest *m,
                        struct stint_error *err)
 {
         uint32_t ranks;
 
-        if (ranks_of_part(part, &ranks, err) != 0 || manifest_of_part(c, part, e->step, ranks, m, err) != 0)
+        if (is_folder(part, err) != 0 || ranks_of_part(part, &ranks, err) != 0 ||
+            manifest_of_part(c, part, e->step, ranks, m, err) != 0)
                 return -1;
         if (m->stint != e->stint)
                 error_set(err, EBADMSG, "its seals were written by stint %u", m->stint);
@@ -440,7 +474,7 @@ static int give_up_part(const struct commit *c, const struct catalog_entry *e, i
                 return commit_set_aside(c, e->name, RUNDIR_ABANDONED, reason, err);
         if (lease_check(c->lease, err) != 0 || checkpoints_path(c, e->name, path, err) != 0)
                 return -1;
-        return durable_remove_tree(path, err);
+        return remove_whatever(path, err);
 }
 
 static int settle_part(const struct commit *c, const struct catalog_entry *e, int own, struct stint_error *err)
@@ -486,9 +520,29 @@ static int settle(const struct commit *c, int own, struct stint_error *err)
         return rc;
 }
 
+/* A checkpoint of another run that was put here is never restored; left among ours, it would count as one that is kept. */
+static int settle_foreign(const struct commit *c, struct stint_error *err)
+{
+        char reason[100];
+        struct catalog all;
+        size_t i;
+        int rc = 0;
+
+        if (catalog_read(&all, c->run_dir, err) != 0)
+                return -1;
+        for (i = 0; i < all.whole && rc == 0; i++) {
+                if (!is_foreign(c, &all.entries[i]))
+                        continue;
+                snprintf(reason, sizeof reason, "it belongs to another run, %s", all.entries[i].manifest.run_id);
+                rc = commit_set_aside(c, all.entries[i].name, RUNDIR_QUARANTINED, reason, err);
+        }
+        catalog_fini(&all);
+        return rc;
+}
+
 int commit_settle(const struct commit *c, struct stint_error *err)
 {
-        return settle(c, 0, err);
+        return settle_foreign(c, err) != 0 ? -1 : settle(c, 0, err);
 }
 
 int commit_settle_own(const struct commit *c, struct stint_error *err)

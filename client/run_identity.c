@@ -4,6 +4,7 @@
  * `stint run` calls in at its start, and at the end of training.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -16,6 +17,8 @@
 #include "clock.h"
 #include "durable.h"
 #include "fault.h"
+#include "json_file.h"
+#include "log.h"
 #include "run_identity.h"
 #include "rundir.h"
 
@@ -41,6 +44,43 @@ static int from_json(struct identity *id, json_t *root)
         return 0;
 }
 
+/* The owner that this user's own files get here: on some filesystems (squashed NFS, vfat) that is not the user. */
+static uid_t own_files_uid(const char *run_dir)
+{
+        char path[RUNDIR_PATH + RUNDIR_NAME];
+        struct stat st = { .st_uid = getuid() };
+        int fd;
+
+        if (rundir_join(path, sizeof path, run_dir, "owner.XXXXXX", NULL, NULL) != 0 || (fd = mkostemp(path, O_CLOEXEC)) < 0)
+                return st.st_uid;
+        unlink(path);
+        if (fstat(fd, &st) != 0)
+                st.st_uid = getuid();
+        close(fd);
+        return st.st_uid;
+}
+
+/* What another user has written may say anything, also that it is ours. */
+static int check_owner(const char *path, const char *run_dir, struct stint_error *err)
+{
+        struct stat st;
+
+        if (stat(path, &st) != 0)
+                return error_system(err, errno, "%s cannot be looked at", path);
+        if (st.st_uid == getuid() || st.st_uid == own_files_uid(run_dir))
+                return 0;
+        return error_set(err, EPERM, "%s was written by the user with uid %u, and this is uid %u: use a run directory of your own",
+                         path, (unsigned)st.st_uid, (unsigned)getuid());
+}
+
+void identity_mind_mode(const char *run_dir)
+{
+        struct stat st;
+
+        if (stat(run_dir, &st) == 0 && (st.st_mode & S_IWOTH))
+                log_warning("%s can be written by every user: whoever does may spoil this run; `chmod o-w` it", run_dir);
+}
+
 int identity_read(struct identity *id, const char *run_dir, struct stint_error *err)
 {
         char path[RUNDIR_PATH + RUNDIR_NAME];
@@ -53,6 +93,10 @@ int identity_read(struct identity *id, const char *run_dir, struct stint_error *
         if (rundir_join(path, sizeof path, run_dir, RUNDIR_RUN, NULL, err) != 0 ||
             durable_read(path, MOST_BYTES, &text, &n, err) != 0)
                 return -1;
+        if (check_owner(path, run_dir, err) != 0) {
+                free(text);
+                return -1;
+        }
         root = json_loadb(text, n, 0, NULL);
         free(text);
         rc = root == NULL ? -1 : from_json(&read, root);
@@ -205,7 +249,7 @@ int done_read(const char *run_dir, int64_t *step)
         *step = -1;
         if (rundir_join(path, sizeof path, run_dir, RUNDIR_DONE, NULL, NULL) != 0 || stat(path, &st) != 0)
                 return 0;
-        root = json_load_file(path, 0, NULL);
+        root = json_file_read(run_dir, RUNDIR_DONE);
         member = json_object_get(root, "step");
         if (json_is_integer(member))
                 *step = json_integer_value(member);

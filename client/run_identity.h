@@ -21,6 +21,9 @@ struct identity {
 /* Reads run.json; ENOENT when there is none, EPERM when it belongs to another user. */
 int identity_read(struct identity *id, const char *run_dir, struct stint_error *err);
 
+/* Warns when every user of this machine may write in the run directory. */
+void identity_mind_mode(const char *run_dir);
+
 /* Writes run.json, once in a run's life, under the lease, and fills *id.  command ends with NULL and may be NULL. */
 int identity_create(struct identity *id, const char *run_dir, const char *name, const char *scheduler, const char *job,
                     char *const *command, struct stint_error *err);

@@ -43,7 +43,10 @@ int journal_open(struct journal *j, const char *run_dir, uint32_t stint, struct 
 
         if (rundir_join(opened.path, sizeof opened.path, run_dir, RUNDIR_JOURNAL, NULL, err) != 0)
                 return -1;
-        opened.fd = open(opened.path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+        opened.fd = open(opened.path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (opened.fd < 0 && errno == ELOOP)
+                return error_set(err, ELOOP, "%s is a symbolic link, and stint does not write where it leads: remove it, and copy "
+                                 "the file itself there", opened.path);
         if (opened.fd < 0)
                 return error_system(err, errno, "%s cannot be opened", opened.path);
         if (close_torn_line(&opened, err) != 0) {

@@ -200,11 +200,17 @@ static int refuse(const struct lease_holder *h, int over, struct stint_error *er
 static int lock_open(const char *lease_path, struct stint_error *err)
 {
         char path[RUNDIR_PATH + 32];
+        struct stat st;
         int fd;
 
         snprintf(path, sizeof path, "%s.lock", lease_path);
-        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-        return fd >= 0 ? fd : error_system(err, errno, "%s cannot be opened", path);
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0666);
+        if (fd < 0)
+                return error_system(err, errno, "%s cannot be opened", path);
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+                return fd;
+        close(fd);
+        return error_set(err, EINVAL, "%s is no regular file, and nothing of stint's: remove it", path);
 }
 
 static int lock_take(int fd, const char *lease_path, struct stint_error *err)

@@ -6,19 +6,16 @@
 #include <string.h>
 
 #include "durable.h"
+#include "json_file.h"
 #include "run_measured.h"
 #include "rundir.h"
 
 void measured_read(struct deadline_measured *m, const char *run_dir)
 {
-        char path[RUNDIR_PATH + RUNDIR_NAME];
         json_int_t delay, snapshot, write, commit, saves;
-        json_t *root;
+        json_t *root = json_file_read(run_dir, RUNDIR_MEASURED);
 
         *m = (struct deadline_measured){ 0 };
-        if (rundir_join(path, sizeof path, run_dir, RUNDIR_MEASURED, NULL, NULL) != 0)
-                return;
-        root = json_load_file(path, 0, NULL);
         if (root != NULL &&
             json_unpack(root, "{s:I, s:I, s:I, s:I, s:I}", "delay_ns", &delay, "snapshot_ns", &snapshot, "write_ns",
                         &write, "commit_ns", &commit, "saves", &saves) == 0 &&

@@ -68,7 +68,7 @@ static int open_file(struct run *r)
                 return 0;
         if (rundir_join(path, sizeof path, r->o->dir, RUNDIR_PROGRESS, NULL, NULL) != 0)
                 return -1;
-        r->progress.fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        r->progress.fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0644);
         return r->progress.fd >= 0 ? 0 : -1;
 }
 

@@ -9,6 +9,7 @@
 
 #include "catalog.h"
 #include "duration.h"
+#include "json_file.h"
 #include "log.h"
 #include "run.h"
 #include "run_verdict.h"
@@ -173,13 +174,9 @@ static int64_t landed_by(const json_t *lines, int64_t stint)
 /* The progress file is a hint, written without a sync; of another stint it says nothing. */
 static int64_t progress_of(const char *run_dir, int64_t stint)
 {
-        char path[RUNDIR_PATH + RUNDIR_NAME];
+        json_t *root = json_file_read(run_dir, RUNDIR_PROGRESS);
         int64_t step = -1;
-        json_t *root;
 
-        if (rundir_join(path, sizeof path, run_dir, RUNDIR_PROGRESS, NULL, NULL) != 0)
-                return -1;
-        root = json_load_file(path, 0, NULL);
         if (root != NULL && integer_of(root, "stint", 0) == stint)
                 step = integer_of(root, "step", -1);
         json_decref(root);
