@@ -134,9 +134,11 @@ static int look_at_run(struct doctor *d, const char *named, struct stint_error *
 
 static void show_place(const struct doctor *d)
 {
-        char size[32];
+        char size[32], identity[RUNDIR_PATH + RUNDIR_NAME];
 
-        if (d->state_bytes)
+        if (rundir_join(identity, sizeof identity, d->run, RUNDIR_RUN, NULL, NULL) || access(identity, F_OK))
+                doctor_found(d, "run", FINDING_OK, "there is none in %s; what follows is about that directory", d->run);
+        else if (d->state_bytes)
                 doctor_found(d, "run", FINDING_OK, "%s, its newest checkpoint is %s", d->run,
                              print_size(size, sizeof size, d->state_bytes));
         else
