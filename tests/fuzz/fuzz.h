@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #define FUZZ_MOST 16384 /* bytes of an input of self.c */
+#define FUZZ_MODE                                                                                                      \
+        8 /* bytes before the input proper, where a target has modes; the first one counts. It stays aligned so */
 
 /* One input; 0. What must hold and does not ends the process, as a crash does. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);

@@ -31,16 +31,16 @@ static void check_table(const unsigned char *image, uint64_t n, const struct sea
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-        const size_t image_n = n > SEAL_BYTES + 1 ? n - SEAL_BYTES - 1 : 0;
+        const size_t image_n = n > SEAL_BYTES + FUZZ_MODE ? n - SEAL_BYTES - FUZZ_MODE : 0;
         struct stint_error err = {0};
         unsigned char *seal, *image;
         struct seal s;
 
         if (image_n == 0)
                 return 0;
-        seal = fuzz_copy(bytes + 1, SEAL_BYTES);
+        seal = fuzz_copy(bytes + FUZZ_MODE, SEAL_BYTES);
         example_reseal(seal, checksum(seal, SEAL_BYTES - 8));
-        image = fuzz_copy(bytes + 1 + SEAL_BYTES, image_n);
+        image = fuzz_copy(bytes + FUZZ_MODE + SEAL_BYTES, image_n);
         if (seal_decode(&s, seal, SEAL_BYTES, NULL) == 0) {
                 if (bytes[0] & 1)
                         s.file_bytes = image_n;
@@ -60,8 +60,10 @@ size_t fuzz_seed(unsigned number, uint8_t *out)
         _Alignas(16) unsigned char image[EXAMPLE_IMAGE];
         struct seal s = example_image(image);
 
+        memset(out, 0, FUZZ_MODE);
+
         out[0] = (uint8_t)(number & 1);
-        seal_encode(&s, out + 1);
-        memcpy(out + 1 + SEAL_BYTES, image, sizeof image);
-        return number < 2 ? 1 + SEAL_BYTES + sizeof image : 0;
+        seal_encode(&s, out + FUZZ_MODE);
+        memcpy(out + FUZZ_MODE + SEAL_BYTES, image, sizeof image);
+        return number < 2 ? FUZZ_MODE + SEAL_BYTES + sizeof image : 0;
 }

@@ -27,12 +27,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         char *text, *again, *third;
         size_t again_n, third_n;
 
-        if (n < 1)
+        if (n < FUZZ_MODE)
                 return 0;
-        text = fuzz_copy(bytes + 1, n - 1);
+        text = fuzz_copy(bytes + FUZZ_MODE, n - FUZZ_MODE);
         if (bytes[0] & 1)
-                put_right(text, n - 1);
-        if (manifest_decode(&m, text, n - 1, &err) == 0) {
+                put_right(text, n - FUZZ_MODE);
+        if (manifest_decode(&m, text, n - FUZZ_MODE, &err) == 0) {
                 FUZZ_CHECK(m.ranks > 0 && m.step >= 0 && strlen(m.run_id) < sizeof m.run_id &&
                            m.metric_count <= SEAL_METRICS);
                 if (manifest_encode(&m, &again, &again_n, NULL) == 0) {
@@ -71,9 +71,10 @@ size_t fuzz_seed(unsigned number, uint8_t *out)
                 seals[i].ranks = ranks;
         }
         FUZZ_CHECK(manifest_from_seals(&m, seals, ranks, NULL) == 0 && manifest_encode(&m, &text, &n, NULL) == 0);
+        memset(out, 0, FUZZ_MODE);
         out[0] = (uint8_t)(number & 1);
-        memcpy(out + 1, text, n);
+        memcpy(out + FUZZ_MODE, text, n);
         free(text);
         manifest_fini(&m);
-        return n + 1;
+        return n + FUZZ_MODE;
 }

@@ -40,22 +40,22 @@ static struct reader *new_reader(const unsigned char *sealed, int believe)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-        const size_t file_n = n > SEAL_BYTES + 1 ? n - SEAL_BYTES - 1 : 0;
+        const size_t file_n = n > SEAL_BYTES + FUZZ_MODE ? n - SEAL_BYTES - FUZZ_MODE : 0;
         unsigned char *seal;
         char name[RUNDIR_NAME];
         struct reader *r;
 
         if (file_n == 0)
                 return 0;
-        seal = fuzz_copy(bytes + 1, SEAL_BYTES);
+        seal = fuzz_copy(bytes + FUZZ_MODE, SEAL_BYTES);
         if (bytes[0] & 1)
                 example_reseal(seal, checksum(seal, SEAL_BYTES - 8));
         fuzz_write(rundir_rank_seal(name, 0, 1), seal, SEAL_BYTES);
-        fuzz_write(rundir_rank_file(name, 0, 1), bytes + 1 + SEAL_BYTES, file_n);
+        fuzz_write(rundir_rank_file(name, 0, 1), bytes + FUZZ_MODE + SEAL_BYTES, file_n);
         r = new_reader(seal, bytes[0] & 2);
         reader_run(&r->work);
         if (r->fd >= 0)
-                check_image(r, bytes + 1 + SEAL_BYTES, file_n);
+                check_image(r, bytes + FUZZ_MODE + SEAL_BYTES, file_n);
         else
                 FUZZ_CHECK((r->err.code == EBADMSG || r->err.code == ENOMEM) && r->err.text[0] != '\0');
         reader_free(r);
@@ -68,8 +68,10 @@ size_t fuzz_seed(unsigned number, uint8_t *out)
         _Alignas(16) unsigned char image[EXAMPLE_IMAGE];
         struct seal s = example_image(image);
 
+        memset(out, 0, FUZZ_MODE);
+
         out[0] = (uint8_t)(number & 3);
-        seal_encode(&s, out + 1);
-        memcpy(out + 1 + SEAL_BYTES, image, sizeof image);
-        return number < 4 ? 1 + SEAL_BYTES + sizeof image : 0;
+        seal_encode(&s, out + FUZZ_MODE);
+        memcpy(out + FUZZ_MODE + SEAL_BYTES, image, sizeof image);
+        return number < 4 ? FUZZ_MODE + SEAL_BYTES + sizeof image : 0;
 }

@@ -11,19 +11,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         struct stint_error err = {0};
         struct seal s;
 
-        if (n < 1)
+        if (n < FUZZ_MODE)
                 return 0;
-        seal = fuzz_copy(bytes + 1, n - 1);
-        if ((bytes[0] & 1) && n - 1 == SEAL_BYTES)
+        seal = fuzz_copy(bytes + FUZZ_MODE, n - FUZZ_MODE);
+        if ((bytes[0] & 1) && n - FUZZ_MODE == SEAL_BYTES)
                 example_reseal(seal, checksum(seal, SEAL_BYTES - 8));
-        if (seal_decode(&s, seal, n - 1, &err) == 0) {
-                FUZZ_CHECK(n - 1 == SEAL_BYTES && s.metric_count <= SEAL_METRICS && strlen(s.run_id) < sizeof s.run_id);
+        if (seal_decode(&s, seal, n - FUZZ_MODE, &err) == 0) {
+                FUZZ_CHECK(n - FUZZ_MODE == SEAL_BYTES && s.metric_count <= SEAL_METRICS &&
+                           strlen(s.run_id) < sizeof s.run_id);
                 for (int i = 0; i < SEAL_METRICS; i++)
                         FUZZ_CHECK(memchr(s.metrics[i].name, 0, SEAL_METRIC_NAME) != NULL);
                 seal_encode(&s, again);
                 FUZZ_CHECK(memcmp(again, seal, SEAL_BYTES) == 0);
         } else {
-                FUZZ_CHECK(err.code == (n == 1 ? ENODATA : EBADMSG) && err.text[0] != '\0');
+                FUZZ_CHECK(err.code == (n == FUZZ_MODE ? ENODATA : EBADMSG) && err.text[0] != '\0');
         }
         free(seal);
         return 0;
@@ -34,7 +35,9 @@ size_t fuzz_seed(unsigned number, uint8_t *out)
         _Alignas(16) unsigned char image[EXAMPLE_IMAGE];
         struct seal s = example_image(image);
 
+        memset(out, 0, FUZZ_MODE);
+
         out[0] = (uint8_t)(number & 1);
-        seal_encode(&s, out + 1);
-        return number < 2 ? 1 + SEAL_BYTES : number == 2 ? 1 : 0;
+        seal_encode(&s, out + FUZZ_MODE);
+        return number < 2 ? FUZZ_MODE + SEAL_BYTES : number == 2 ? FUZZ_MODE : 0;
 }

@@ -48,21 +48,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         struct stint_error err;
         int rc;
 
-        if (n < 1)
+        if (n < FUZZ_MODE)
                 return 0;
-        if (wire_check(bytes + 1, n - 1, &err) == 0)
-                FUZZ_CHECK(n - 1 <= WIRE_MOST && n - 1 >= sizeof(struct wire_header));
-        rc = feed(&whole, bytes + 1, n - 1, n);
-        FUZZ_CHECK(feed(&pieces, bytes + 1, n - 1, (size_t)bytes[0] % 97 + 1) == rc);
+        if (wire_check(bytes + FUZZ_MODE, n - FUZZ_MODE, &err) == 0)
+                FUZZ_CHECK(n - FUZZ_MODE <= WIRE_MOST && n - FUZZ_MODE >= sizeof(struct wire_header));
+        rc = feed(&whole, bytes + FUZZ_MODE, n - FUZZ_MODE, n);
+        FUZZ_CHECK(feed(&pieces, bytes + FUZZ_MODE, n - FUZZ_MODE, (size_t)bytes[0] % 97 + 1) == rc);
         FUZZ_CHECK(whole.count == pieces.count && whole.sum == pieces.sum);
         return 0;
 }
 
-/* One byte for the size of the pieces, and then each type there is; the last seed is a stream of three. */
+/* FUZZ_MODE bytes for the size of the pieces, and then each type there is; the last seed is a stream of three. */
 size_t fuzz_seed(unsigned number, uint8_t *out)
 {
         unsigned type, found = 0;
-        size_t size, used = 1;
+        size_t size, used = FUZZ_MODE;
 
         for (type = 0; type < 256; type++) {
                 struct wire_header header = {.version = WIRE_VERSION, .type = (uint16_t)type};
@@ -77,6 +77,7 @@ size_t fuzz_seed(unsigned number, uint8_t *out)
                 memcpy(out + used, &header, sizeof header);
                 used += size;
         }
+        memset(out, 0, FUZZ_MODE);
         out[0] = (uint8_t)(number * 7);
-        return used > 1 ? used : 0;
+        return used > FUZZ_MODE ? used : 0;
 }

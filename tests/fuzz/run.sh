@@ -14,7 +14,7 @@ sanitize="-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanit
 objects=()
 while [ "$1" != -- ]; do
         object=fuzz/${1//\//-}.o
-        if [ ! "$object" -nt "$source/$1" ]; then
+        if [ ! "$object" -nt "$source/$1" ] || [ -n "$(find "$source" -name '*.h' -newer "$object" -print -quit)" ]; then
                 # shellcheck disable=SC2086  # flags are words
                 eval clang -std=gnu11 -pthread $sanitize -fsanitize=fuzzer-no-link $flags -c '"$source/$1"' -o '"$object"'
         fi

@@ -50,8 +50,9 @@ static void put_number(size_t at)
                                          4000000,
                                          4000001};
         uint64_t value = edges[random_below(sizeof edges / sizeof *edges)];
-        size_t width = (size_t)1 << random_below(4);
+        const size_t width = (size_t)1 << random_below(4);
 
+        at -= at % width;
         if (at + width <= input_n)
                 memcpy(input + at, &value, width);
 }
@@ -60,6 +61,55 @@ static void cut_out(size_t at, size_t n)
 {
         memmove(input + at, input + at + n, input_n - at - n);
         input_n -= n;
+}
+
+static void put_in(size_t at, const char *bytes, size_t n)
+{
+        if (n > FUZZ_MOST - input_n)
+                return;
+        memmove(input + at + n, input + at, input_n - at);
+        memcpy(input + at, bytes, n);
+        input_n += n;
+}
+
+/* The next number in a text becomes another one, or negative. */
+static void change_number(size_t at)
+{
+        static const char *const others[] = {"0",
+                                             "-1",
+                                             "1e300",
+                                             "0.5",
+                                             "4294967296",
+                                             "9223372036854775807",
+                                             "9223372036854775808",
+                                             "-9223372036854775808",
+                                             "null",
+                                             "\"1\""};
+        const char *other = others[random_below(sizeof others / sizeof *others)];
+        size_t n = 0;
+
+        while (at < input_n && (input[at] < '0' || input[at] > '9'))
+                at++;
+        while (at + n < input_n && input[at + n] >= '0' && input[at + n] <= '9')
+                n++;
+        if (n == 0)
+                return;
+        if (random_below(4) == 0) {
+                put_in(at, "-", 1);
+                return;
+        }
+        cut_out(at, n);
+        put_in(at, other, strlen(other));
+}
+
+/* A word grows beyond any field that it could be copied into. */
+static void lengthen(size_t at)
+{
+        char many[1500];
+        const size_t n = random_below(3) == 0 ? random_below(sizeof many) : random_below(130);
+
+        memset(many, "a1/. "[random_below(5)], sizeof many);
+        put_in(at, many, n);
 }
 
 /* Another part of this seed, or of another one, over or into what is there. */
@@ -86,7 +136,7 @@ static void mutate_once(void)
 
         if (input_n == 0)
                 return;
-        switch (random_below(7)) {
+        switch (random_below(9)) {
         case 0:
                 input[at] ^= (uint8_t)(1u << random_below(8));
                 return;
@@ -97,13 +147,19 @@ static void mutate_once(void)
                 input[at] = (uint8_t) "0123456789-+.eE{}[]\",:\\ \n\t"[random_below(26)];
                 return;
         case 3:
-                put_number(at & ~(size_t)3);
+                put_number(at);
                 return;
         case 4:
                 cut_out(at, random_below(input_n - at) + 1);
                 return;
         case 5:
                 input_n = at;
+                return;
+        case 6:
+                change_number(at);
+                return;
+        case 7:
+                lengthen(at);
                 return;
         default:
                 take_part(at);
@@ -197,7 +253,7 @@ static double seconds(void)
 
 int main(int argc, char **argv)
 {
-        const uint64_t runs = setting("FUZZ_RUNS", 200000);
+        const uint64_t runs = setting("FUZZ_RUNS", 10000000);
         const double until = seconds() + (double)setting("FUZZ_SECONDS", 1);
         uint64_t i;
 
