@@ -202,6 +202,7 @@ enum saving_act save_failed(struct save *s, const struct wire_agent_save_failed 
 
         if (!is_of_this_save(s, m->save_id, m->attempt, m->rank))
                 return SAVING_NOTHING;
+        s->failed_step = m->checkpoint_step;
         if (s->ranks == 1)
                 snprintf(text, sizeof text, "%s", m->text);
         else

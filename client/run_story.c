@@ -195,6 +195,8 @@ static int give_verdict(struct run *r)
         int64_t last = ranks_step(&r->ranks), lost;
         char verdict[560], costs[80] = "";
 
+        /* Training came to its end, and it is the very last state that did not land. */
+        r->ending.unfinished |= r->save.failed_step > r->landed_step && r->save.failed_step == last;
         r->ending.broke = r->o->attend_fd >= 0 && r->ranks.gone_broken > 0;
         why = ending_why(&r->ending, &code);
         if (last < r->landed_step)
