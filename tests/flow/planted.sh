@@ -6,7 +6,7 @@
 # outside is touched, and what stands in the way is named.
 set -eu
 . "$(dirname "$0")/../tap.sh"
-. "$(dirname "$0")/flow.sh"
+. "$TEST_SOURCE/tests/flow/flow.sh"
 
 reference
 h5=rank-00000-of-00001.h5

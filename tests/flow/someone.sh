@@ -5,7 +5,7 @@
 # random number in one integer, a place in the data, an array that grows. It resumes bit by bit, whatever cut it off.
 set -eu
 . "$(dirname "$0")/../tap.sh"
-. "$(dirname "$0")/flow.sh"
+. "$TEST_SOURCE/tests/flow/flow.sh"
 
 train=(someone 10 3000) # 10 epochs of 32 batches, 3 ms each
 STINT_DIR=off run "${train[@]}" "$TEST_DIR/reference.bin"
