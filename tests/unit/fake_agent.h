@@ -446,6 +446,36 @@ FAKE_CALL void fake_alarm(struct fake_agent *a)
         ck_assert_int_eq(write(a->alarm[1], "x", 1), 1);
 }
 
+/*
+ * Settings of stint that a test changes while the agent's thread runs.  The thread reads the environment too (Check does,
+ * in its assertions), and setenv() moves what others read; so the variables are made before the thread is, and only the
+ * bytes of their values change.
+ */
+static char fake_settings[3][160] = { "STINT_FAULT=", "STINT_DEVICE=", "STINT_DIR=" };
+
+FAKE_CALL void fake_set(const char *name, const char *value)
+{
+        size_t i, n = strlen(name);
+
+        for (i = 0; i < sizeof fake_settings / sizeof fake_settings[0]; i++)
+                if (strncmp(fake_settings[i], name, n) == 0 && fake_settings[i][n] == '=') {
+                        ck_assert_uint_lt(n + 1 + strlen(value), sizeof fake_settings[i]);
+                        strcpy(fake_settings[i] + n + 1, value);
+                        return;
+                }
+        ck_abort_msg("%s is not among fake_settings", name);
+}
+
+FAKE_CALL void fake_settings_make(void)
+{
+        size_t i;
+
+        for (i = 0; i < sizeof fake_settings / sizeof fake_settings[0]; i++) {
+                strchr(fake_settings[i], '=')[1] = '\0';
+                putenv(fake_settings[i]);
+        }
+}
+
 FAKE_CALL void fake_start(struct fake_agent *a, int ranks)
 {
         static int count;
@@ -462,6 +492,7 @@ FAKE_CALL void fake_start(struct fake_agent *a, int ranks)
         a->listener = channel_listen(a->name, NULL);
         ck_assert_int_ge(a->listener, 0);
         ck_assert_int_eq(pipe2(a->alarm, O_CLOEXEC), 0);
+        fake_settings_make();
         setenv("STINT_AGENT", a->name, 1);
         ck_assert_int_eq(pthread_create(&a->thread, NULL, fake_main, a), 0);
 }

@@ -171,8 +171,6 @@ static void setup(void)
 {
         int i;
 
-        unsetenv("STINT_DIR");
-        unsetenv("STINT_FAULT");
         fault_reset();
         fake_start(&agent, RANKS);
         memset(processes, 0, sizeof processes);
@@ -425,7 +423,7 @@ START_TEST(when_one_rank_cannot_copy_the_save_fails_for_all_and_training_goes_on
 {
         int i, failed = 0;
 
-        setenv("STINT_FAULT", "snapshot.mid_copy:fail=EIO@2", 1); /* the second rank that comes there */
+        fake_set("STINT_FAULT", "snapshot.mid_copy:fail=EIO@2"); /* the second rank that comes there */
         fault_reset();
         for (i = 0; i < RANKS; i++)
                 processes[i].save_at = 5;

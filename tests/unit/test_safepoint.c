@@ -37,8 +37,6 @@ static struct stint *open_one(void)
 static void setup(void)
 {
         log_text[0] = '\0';
-        unsetenv("STINT_DIR");
-        unsetenv("STINT_FAULT");
         fault_reset();
         fake_start(&agent, 1);
 }
@@ -450,7 +448,7 @@ START_TEST(memory_of_a_device_is_saved_and_restored_by_copies)
         struct stint *s = open_one();
         int i;
 
-        setenv("STINT_DEVICE", "sim:devices=2,memory=64K,fail_copy=1", 1);
+        fake_set("STINT_DEVICE", "sim:devices=2,memory=64K,fail_copy=1");
         device_sim_reset();
         t.data = stint_sim_alloc(1, sizeof host);
         for (i = 0; i < 256; i++)
@@ -473,7 +471,7 @@ START_TEST(memory_of_a_device_is_saved_and_restored_by_copies)
         ck_assert_int_eq(stint_sim_read(back, t.data, sizeof back), 0);
         ck_assert_mem_eq(back, host, sizeof host);
         stint_close(s);
-        unsetenv("STINT_DEVICE");
+        fake_set("STINT_DEVICE", "");
         device_sim_reset();
 }
 END_TEST
@@ -593,7 +591,7 @@ START_TEST(without_an_agent_training_goes_on_and_one_line_says_so)
         ck_assert_int_eq(stint_complete(s), 0);
         stint_close(s);
 
-        setenv("STINT_DIR", "off", 1);
+        fake_set("STINT_DIR", "off");
         s = open_one();
         ck_assert_int_eq(stint_attach(s, "model/w", STINT_ARRAY(NULL, STINT_F32, 1000)), -1);
         ck_assert_ptr_nonnull(strstr(log_text, "stint_attach refused 'model/w'"));
@@ -811,7 +809,7 @@ START_TEST(a_copy_that_fails_is_told_to_both_sides)
 {
         struct stint *s = begin();
 
-        setenv("STINT_FAULT", "snapshot.mid_copy:fail=EIO@1", 1);
+        fake_set("STINT_FAULT", "snapshot.mid_copy:fail=EIO@1");
         fault_reset();
         fake_want(&agent, 1);
         ck_assert_int_eq(step(s, 1), -1);
@@ -826,7 +824,7 @@ START_TEST(another_attempt_at_a_final_save_may_succeed)
 {
         struct stint *s = begin();
 
-        setenv("STINT_FAULT", "snapshot.mid_copy:fail=EIO@1", 1);
+        fake_set("STINT_FAULT", "snapshot.mid_copy:fail=EIO@1");
         fault_reset();
         agent.retry = 1;
         fake_want(&agent, 1);
@@ -857,7 +855,7 @@ START_TEST(a_restore_that_fails_before_the_copy_changes_nothing)
         struct stint *s;
 
         run_to(7);
-        setenv("STINT_FAULT", "restore.before_copy:fail=EIO", 1);
+        fake_set("STINT_FAULT", "restore.before_copy:fail=EIO");
         fault_reset();
         s = open_one();
         stint_attach(s, "model/w", STINT_ARRAY(weights, STINT_F32, 1000));
