@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* coordinator: frames to and from `stint run`.  Called by main and by the rooms that report. */
+/* coordinator: messages to and from `stint run`.  Called by main and by the rooms that report. */
 #include "coordinator.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 
 #define BUSY_BYTES (1 << 20)
 
-/* One message on its way out. */
+/* One message on its way out, or one line of one. */
 struct letter {
         uv_write_t request;
         _Alignas(8) unsigned char bytes[];
@@ -34,10 +34,33 @@ static void on_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
         *buffer = uv_buf_init(c->buffer, sizeof c->buffer);
 }
 
+/* One that is started again in the middle of a stream begins within a line, and that is none. */
+static int on_line(void *arg, const char *line, size_t n)
+{
+        struct coordinator *c = arg;
+        struct armour_piece piece;
+
+        if (armour_read(line, n, &piece) < 0 || (piece.node != ARMOUR_ALL && piece.node != (uint64_t)c->node))
+                return 0;
+        switch (armour_add(&c->message, &piece, &c->err)) {
+        case 1:
+                return c->on_message(c->arg, (const struct wire_header *)(const void *)c->message.bytes);
+        case 0:
+                return 0;
+        }
+        return -1;
+}
+
+static int take(struct coordinator *c, const char *bytes, size_t n)
+{
+        if (c->node < 0)
+                return frame_feed(&c->frame, bytes, n, c->on_message, c->arg, &c->err);
+        return armour_feed(&c->lines, bytes, n, on_line, c);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 {
         struct coordinator *c = stream->data;
-        struct stint_error err = { 0 };
 
         if (n == 0)
                 return;
@@ -45,8 +68,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
                 over(c, NULL);
         else if (n < 0)
                 over(c, uv_strerror((int)n));
-        else if (frame_feed(&c->frame, buffer->base, (size_t)n, c->on_message, c->arg, &err) < 0)
-                over(c, err.text[0] ? err.text : "it sent a message that is not for an agent");
+        else if (take(c, buffer->base, (size_t)n) < 0)
+                over(c, c->err.text[0] ? c->err.text : "it sent a message that is not for an agent");
 }
 
 /* epoll cannot watch files, and libuv aborts when it is told to. */
@@ -72,7 +95,7 @@ static int open_pipe(struct coordinator *c, uv_pipe_t *pipe, uv_loop_t *loop, in
         return rc == 0 ? 0 : error_set(err, EIO, "cannot use descriptor %d: %s", fd, uv_strerror(rc));
 }
 
-int coordinator_open(struct coordinator *c, uv_loop_t *loop, int in_fd, int out_fd,
+int coordinator_open(struct coordinator *c, uv_loop_t *loop, int in_fd, int out_fd, int64_t node,
                      int (*on_message)(void *arg, const struct wire_header *message),
                      void (*on_over)(void *arg, const char *why), void *arg, struct stint_error *err)
 {
@@ -80,6 +103,7 @@ int coordinator_open(struct coordinator *c, uv_loop_t *loop, int in_fd, int out_
 
         memset(c, 0, sizeof *c);
         frame_init(&c->frame);
+        c->node = node;
         c->on_message = on_message;
         c->on_over = on_over;
         c->arg = arg;
@@ -100,26 +124,46 @@ static void on_written(uv_write_t *request, int status)
                 over(c, uv_strerror(status));
 }
 
+static struct letter *new_letter(size_t n)
+{
+        struct letter *letter = malloc(sizeof *letter + n);
+
+        if (letter)
+                return letter;
+        /* A message that is lost would be waited for; an agent that is gone is noticed at once. */
+        log_error("no memory for a message to `stint run`");
+        abort();
+}
+
+static void post(struct coordinator *c, struct letter *letter, size_t n)
+{
+        uv_buf_t buffer = uv_buf_init((char *)letter->bytes, (unsigned)n);
+
+        if (uv_write(&letter->request, (uv_stream_t *)&c->out, &buffer, 1, on_written) < 0)
+                free(letter); /* closing already; what breaks later is heard by on_written */
+}
+
 void coordinator_send(struct coordinator *c, const void *message)
 {
         const struct wire_header *header = message;
         struct letter *letter;
-        uv_buf_t buffer;
-        int rc;
+        unsigned piece;
+        size_t n;
 
         if (c->over)
                 return;
-        letter = malloc(sizeof *letter + header->size);
-        if (!letter) {
-                /* A message that is lost would be waited for; an agent that is gone is noticed at once. */
-                log_error("no memory for a message to `stint run`");
-                abort();
+        if (c->node < 0) {
+                letter = new_letter(header->size);
+                memcpy(letter->bytes, message, header->size);
+                post(c, letter, header->size);
+                return;
         }
-        memcpy(letter->bytes, message, header->size);
-        buffer = uv_buf_init((char *)letter->bytes, header->size);
-        rc = uv_write(&letter->request, (uv_stream_t *)&c->out, &buffer, 1, on_written);
-        if (rc < 0) /* closing already; what breaks later is heard by on_written */
-                free(letter);
+        /* Each line is a write(2) of its own, which a pipe takes whole: a kill does not leave half of one. */
+        for (piece = 0; piece * ARMOUR_PIECE < header->size; piece++) {
+                letter = new_letter(ARMOUR_LINE);
+                n = armour_line((char *)letter->bytes, (uint32_t)c->node, message, header->size, piece);
+                post(c, letter, n);
+        }
 }
 
 int coordinator_busy(const struct coordinator *c)

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * coordinator: the agent's line to `stint run`, which started it: frames in on stdin, frames out on stdout.  Nothing
- * here waits.  Used by main, which hears the messages, and by every room that has something to report.
+ * coordinator: the agent's line to `stint run`, which started it: messages in on stdin, messages out on stdout; as they
+ * are, or armoured where several agents share the line (armour.h).  Nothing here waits.  Used by main, which hears the
+ * messages, and by every room that has something to report.
  */
 #ifndef STINT_COORDINATOR_H
 #define STINT_COORDINATOR_H
 
 #include <uv.h>
+#include "armour.h"
 #include "error.h"
 #include "frame.h"
 
 struct coordinator {
         uv_pipe_t in, out;
+        int64_t node;      /* which agent of the line this is; -1: the line is its own */
         struct frame frame;
+        struct armour_lines lines;
+        struct armour_message message;
+        struct stint_error err; /* what was wrong with what came */
         char buffer[4 * WIRE_MOST];
         int over; /* closed, or the other side is gone: what is sent is dropped */
 
@@ -24,9 +30,9 @@ struct coordinator {
 
 /*
  * Takes over two descriptors, which must be pipes or sockets, and reads from the first.  They are closed by
- * coordinator_close.
+ * coordinator_close.  node: -1, or which agent of an armoured line this is; what is for others is passed over.
  */
-int coordinator_open(struct coordinator *c, uv_loop_t *loop, int in_fd, int out_fd,
+int coordinator_open(struct coordinator *c, uv_loop_t *loop, int in_fd, int out_fd, int64_t node,
                      int (*on_message)(void *arg, const struct wire_header *message),
                      void (*on_over)(void *arg, const char *why), void *arg, struct stint_error *err);
 

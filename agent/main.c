@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * main of stint-agent: one per node of a job, started by `stint run`, which it serves over stdin and stdout.  Programs
- * find it under an abstract socket.  It ends when its stdin does, and no signal but SIGKILL ends it before: in a grace
- * the checkpoint is still to be written.
+ * main of stint-agent: one per node of a job, started by `stint run`, which it serves over stdin and stdout; as a child,
+ * or as a task of a step that shares its stdin and stdout with those on other nodes.  Programs find it under an abstract
+ * socket.  It ends when its stdin does, and no signal but SIGKILL ends it before: in a grace the checkpoint is still to be
+ * written.
  */
 #include <errno.h>
 #include <getopt.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +16,11 @@
 #include <uv.h>
 #include "channel.h"
 #include "coordinator.h"
+#include "daemon_line.h"
+#include "guard.h"
 #include "log.h"
+#include "node.h"
+#include "place.h"
 #include "ranks.h"
 #include "restoring.h"
 #include "saving.h"
@@ -25,6 +31,9 @@
 struct options {
         const char *dir, *run_id, *socket;
         uint32_t stint;
+        int armour;                 /* one of several that share a line */
+        char name[CHANNEL_NAME];    /* socket, with this node's name in it */
+        char node[NODE_NAME];
 };
 
 /* Everything there is, for the whole life of the process. */
@@ -34,6 +43,7 @@ struct agent {
         struct coordinator run;
         struct ranks ranks;
         struct watch watch;
+        struct daemon_line daemon;
         int failed;
 };
 
@@ -41,13 +51,14 @@ struct agent {
 
 static void usage(FILE *out)
 {
-        fputs("usage: stint-agent --dir DIR --stint N --run-id HEX --socket NAME\n"
+        fputs("usage: stint-agent --dir DIR --stint N --run-id HEX --socket NAME [--armour]\n"
               "Saves and restores the programs of one node.  Started by `stint run`, which speaks to it over stdin and "
               "stdout.\n"
               "  --dir DIR      the run directory, an absolute path\n"
               "  --stint N      number of this stint, from 1\n"
               "  --run-id HEX   the run's identity, 32 hexadecimal digits\n"
-              "  --socket NAME  abstract socket on which programs connect\n",
+              "  --socket NAME  abstract socket on which programs connect; %n in it stands for the node's name\n"
+              "  --armour       it is one task of several in a step, SLURM_PROCID is which; messages are lines of text\n",
               out);
 }
 
@@ -64,7 +75,7 @@ static int check_options(const struct options *o, struct stint_error *err)
                 return error_set(err, EINVAL, "--stint must be a number from 1");
         if (!o->run_id || !check_run_id(o->run_id))
                 return error_set(err, EINVAL, "--run-id must be 32 hexadecimal digits");
-        if (!o->socket || !o->socket[0] || strlen(o->socket) >= CHANNEL_NAME)
+        if (!o->socket || !o->socket[0])
                 return error_set(err, EINVAL, "--socket must be a name of less than %d bytes", CHANNEL_NAME);
         return 0;
 }
@@ -85,7 +96,8 @@ static void read_options(struct options *o, int argc, char **argv)
         static const struct option words[] = {
                 { "dir", required_argument, NULL, 'd' },     { "stint", required_argument, NULL, 'n' },
                 { "run-id", required_argument, NULL, 'r' },  { "socket", required_argument, NULL, 's' },
-                { "help", no_argument, NULL, 'h' },          { "version", no_argument, NULL, 'v' },
+                { "armour", no_argument, NULL, 'a' },        { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, 'v' },
                 { NULL, 0, NULL, 0 },
         };
         struct stint_error err = { 0 };
@@ -106,6 +118,9 @@ static void read_options(struct options *o, int argc, char **argv)
                 case 's':
                         o->socket = optarg;
                         break;
+                case 'a':
+                        o->armour = 1;
+                        break;
                 case 'h':
                         usage(stdout);
                         exit(0);
@@ -118,7 +133,8 @@ static void read_options(struct options *o, int argc, char **argv)
                 }
         if (optind < argc)
                 error_set(&err, EINVAL, "'%s' is not expected", argv[optind]);
-        if (err.code || check_options(o, &err) < 0) {
+        if (err.code || check_options(o, &err) < 0 ||
+            node_expand(o->name, sizeof o->name, o->socket, node_name(o->node), &err) < 0) {
                 fprintf(stderr, "stint-agent: %s\n", err.text);
                 usage(stderr);
                 exit(EXIT_OWN);
@@ -130,6 +146,7 @@ static void read_options(struct options *o, int argc, char **argv)
 static void on_save(struct agent *a, const struct wire_run_save *m)
 {
         saving_ask(&a->ranks, m);
+        daemon_line_save(&a->daemon, m);
         watch_save(&a->watch, m);
 }
 
@@ -153,6 +170,7 @@ static int on_message(void *arg, const struct wire_header *m)
         case WIRE_RUN_RESULT:
                 saving_result(&a->ranks, (const struct wire_run_result *)m);
                 watch_result(&a->watch, (const struct wire_run_result *)m);
+                daemon_line_result(&a->daemon, (const struct wire_run_result *)m);
                 break;
         case WIRE_RUN_RESTORE:
                 restoring_read(&a->ranks, (const struct wire_run_restore *)m);
@@ -177,6 +195,7 @@ static int on_message(void *arg, const struct wire_header *m)
 static void finish(struct agent *a)
 {
         coordinator_close(&a->run);
+        daemon_line_close(&a->daemon);
         watch_close(&a->watch);
         ranks_close(&a->ranks);
         uv_close((uv_handle_t *)&a->term, NULL);
@@ -216,12 +235,10 @@ static void on_term(uv_signal_t *signal, int number_of)
 static void ready(struct agent *a, const struct options *o)
 {
         struct wire_agent_ready m = { .pid = (uint32_t)getpid() };
-        char node[64] = "";
 
         WIRE_INIT(&m, WIRE_AGENT_READY);
-        gethostname(node, sizeof node - 1);
-        wire_text(m.node, sizeof m.node, node);
-        wire_text(m.socket, sizeof m.socket, o->socket);
+        wire_text(m.node, sizeof m.node, o->node);
+        wire_text(m.socket, sizeof m.socket, o->name);
         coordinator_send(&a->run, &m);
 }
 
@@ -247,6 +264,25 @@ static void prepare_signals(void)
         signal(SIGUSR2, SIG_IGN);
 }
 
+/* Which task of its step this is. */
+static uint32_t own_task(void)
+{
+        const char *task = getenv("SLURM_PROCID");
+
+        return task ? (uint32_t)strtoul(task, NULL, 10) : 0;
+}
+
+/* For programs whose environment was lost on the way, with `--export=NONE`. */
+static void listen_where_known(struct agent *a)
+{
+        struct stint_error err = { 0 };
+        char name[CHANNEL_NAME];
+
+        if (place_well_known(name, sizeof name, &err) == 0 && ranks_listen_too(&a->ranks, name, &err) == 0)
+                return;
+        log_warning("programs that do not inherit STINT_AGENT will not find this agent: %s", err.text);
+}
+
 static int set_up(struct agent *a, const struct options *o, struct stint_error *err)
 {
         int rc = uv_loop_init(&a->loop);
@@ -264,9 +300,13 @@ static int set_up(struct agent *a, const struct options *o, struct stint_error *
         a->ranks.on_change = on_change;
         a->ranks.arg = a;
         watch_open(&a->watch, &a->loop, &a->ranks);
-        if (ranks_open(&a->ranks, &a->loop, o->socket, &a->run, err) < 0)
+        daemon_line_open(&a->daemon, &a->loop, &a->watch, &a->run, o->stint, a->ranks.run_id);
+        if (ranks_open(&a->ranks, &a->loop, o->name, &a->run, err) < 0)
                 return -1;
-        return coordinator_open(&a->run, &a->loop, STDIN_FILENO, STDOUT_FILENO, on_message, on_over, a, err);
+        if (o->armour)
+                listen_where_known(a);
+        return coordinator_open(&a->run, &a->loop, STDIN_FILENO, STDOUT_FILENO, o->armour ? (int64_t)own_task() : -1,
+                                on_message, on_over, a, err);
 }
 
 static void name_handle(uv_handle_t *handle, void *arg)
@@ -285,6 +325,29 @@ static void tear_down(struct agent *a)
         abort();
 }
 
+/*
+ * A step's task may be bound to the one core that a program trains on.  Hashing and writing go wherever the job may; the
+ * kernel takes what it may not away from this set.
+ */
+static void unbind(void)
+{
+        cpu_set_t all;
+
+        memset(&all, 0xff, sizeof all);
+        sched_setaffinity(0, sizeof all, &all);
+}
+
+/* As a task of a step: under a guard, and with the node's name before what it logs. */
+static int be_a_task(const struct options *o, struct stint_error *err)
+{
+        static char name[NODE_NAME + 16];
+
+        snprintf(name, sizeof name, "stint-agent %s", o->node);
+        log_init(name, STINT_LOG_NOTICE);
+        unbind();
+        return guard_begin(own_task(), err);
+}
+
 int main(int argc, char **argv)
 {
         static struct agent agent; /* it is large */
@@ -294,6 +357,10 @@ int main(int argc, char **argv)
         prepare_signals();
         read_options(&options, argc, argv);
         log_init("stint-agent", STINT_LOG_NOTICE);
+        if (options.armour && be_a_task(&options, &err) < 0) {
+                log_error("%s", err.text);
+                return EXIT_OWN;
+        }
         work_prepare();
         if (set_up(&agent, &options, &err) < 0) {
                 log_error("%s", err.text);

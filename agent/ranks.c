@@ -16,6 +16,8 @@
 #include "restoring.h"
 #include "saving.h"
 
+#define FULL_REST_MS 1000
+
 /* ---- one rank ---------------------------------------------------------------------------------------------------- */
 
 void rank_publish(struct rank *rank)
@@ -189,6 +191,8 @@ static void welcome(struct rank *rank, int page_fd)
         WIRE_INIT(&m, WIRE_WELCOME);
         wire_text(m.run_id, sizeof m.run_id, r->run_id);
         wire_text(m.dir, sizeof m.dir, r->dir);
+        m.over_id = r->over_id;
+        rank->word_id = r->over_id; /* other ranks may still act on it: this one is not to wait for it then */
         rank_send(rank, &m, page_fd);
 }
 
@@ -199,6 +203,7 @@ static void announce(const struct rank *rank)
         WIRE_INIT(&m, WIRE_AGENT_RANK);
         m.agree_every = rank->agree_every;
         wire_text(m.program, sizeof m.program, rank->program);
+        wire_text(m.devices, sizeof m.devices, rank->devices);
         coordinator_send(rank->ranks->run, &m);
 }
 
@@ -223,6 +228,7 @@ static void on_hello(struct rank *rank, const struct wire_hello *m)
         rank->of = m->ranks;
         rank->agree_every = m->agree_every > 0 ? m->agree_every : 1;
         memcpy(rank->program, m->program, sizeof rank->program);
+        memcpy(rank->devices, m->devices, sizeof rank->devices);
         welcome(rank, page_fd);
         close(page_fd);
         announce(rank);
@@ -389,7 +395,7 @@ void ranks_completed(struct ranks *r, const struct wire_run_completed *m)
 
 /* ---- the listener ------------------------------------------------------------------------------------------------ */
 
-static void add(struct ranks *r, int fd, uid_t uid, pid_t pid)
+static void add(struct ranks *r, int fd, pid_t pid)
 {
         struct rank *rank = calloc(1, sizeof *rank);
         struct stint_error err = { 0 };
@@ -409,17 +415,45 @@ static void add(struct ranks *r, int fd, uid_t uid, pid_t pid)
         }
         rank->next = r->first;
         r->first = rank;
-        if (uid != geteuid() && uid != 0)
-                refuse(rank, EPERM, "this stint-agent serves the programs of another user");
+}
+
+/* Told why, which never waits: its socket is empty. */
+static void turn_away(struct ranks_listener *l, int fd, uid_t uid, pid_t pid)
+{
+        struct wire_refused m = { .code = EPERM };
+
+        WIRE_INIT(&m, WIRE_REFUSED);
+        wire_text(m.text, sizeof m.text, "this stint-agent serves the programs of another user");
+        channel_send(fd, &m, sizeof m, NULL, 0, NULL);
+        close(fd);
+        if (strangers_news(&l->strangers, uid))
+                log_warning("uid %u (process %d) connected and was not served: this is the agent of another user. It "
+                            "is not told again",
+                            (unsigned)uid, (int)pid);
+}
+
+static void on_connection(uv_poll_t *poll, int status, int events);
+
+static void on_rested(uv_timer_t *timer)
+{
+        struct ranks_listener *l = timer->data;
+
+        uv_poll_start(&l->poll, UV_READABLE, on_connection);
+}
+
+static void rest(struct ranks_listener *l, uint64_t ms)
+{
+        uv_poll_stop(&l->poll);
+        uv_timer_start(&l->rest, on_rested, ms, 0);
 }
 
 static void on_connection(uv_poll_t *poll, int status, int events)
 {
-        struct ranks *r = poll->data;
+        struct ranks_listener *l = poll->data;
         struct stint_error err = { 0 };
+        int left, fd, strangers = 0;
         uid_t uid;
         pid_t pid;
-        int fd;
 
         (void)events;
         if (status < 0) {
@@ -427,37 +461,62 @@ static void on_connection(uv_poll_t *poll, int status, int events)
                 uv_poll_stop(poll);
                 return;
         }
-        while ((fd = channel_accept(r->listener_fd, &uid, &pid, &err)) >= 0)
-                add(r, fd, uid, pid);
-        if (err.code != EAGAIN)
+        for (left = STRANGER_AT_ONCE; left > 0 && (fd = channel_accept(l->fd, &uid, &pid, &err)) >= 0; left--) {
+                if (stranger_is(uid)) {
+                        turn_away(l, fd, uid, pid);
+                        strangers++;
+                } else {
+                        add(l->ranks, fd, pid);
+                }
+        }
+        if (left > 0 && err.code != EAGAIN) {
+                /* No descriptor left, say: with the program still waiting, the loop would turn for nothing. */
                 log_warning("a program could not connect: %s", err.text);
+                rest(l, FULL_REST_MS);
+        } else if (strangers > 0) {
+                rest(l, STRANGER_REST_MS);
+        }
+}
+
+int ranks_listen_too(struct ranks *r, const char *name, struct stint_error *err)
+{
+        struct ranks_listener *l = &r->listener[r->listeners];
+        int rc;
+
+        if (r->listeners == RANKS_NAMES)
+                return error_set(err, ENFILE, "there is no place for another name");
+        l->fd = channel_listen(name, err);
+        if (l->fd < 0)
+                return -1;
+        rc = uv_poll_init(r->loop, &l->poll, l->fd);
+        if (rc < 0) {
+                close(l->fd);
+                return error_set(err, EIO, "cannot wait for programs: %s", uv_strerror(rc));
+        }
+        uv_timer_init(r->loop, &l->rest);
+        l->ranks = r;
+        l->poll.data = l->rest.data = l;
+        r->listeners++; /* from here on ranks_close sees to it */
+        rc = uv_poll_start(&l->poll, UV_READABLE, on_connection);
+        return rc == 0 ? 0 : error_set(err, EIO, "cannot wait for programs: %s", uv_strerror(rc));
 }
 
 int ranks_open(struct ranks *r, uv_loop_t *loop, const char *socket, struct coordinator *run, struct stint_error *err)
 {
-        int rc;
-
         r->loop = loop;
         r->run = run;
-        r->listener_fd = channel_listen(socket, err);
-        if (r->listener_fd < 0)
-                return -1;
-        rc = uv_poll_init(loop, &r->listener, r->listener_fd);
-        if (rc == 0) {
-                r->listener.data = r;
-                rc = uv_poll_start(&r->listener, UV_READABLE, on_connection);
-        }
-        return rc == 0 ? 0 : error_set(err, EIO, "cannot wait for programs: %s", uv_strerror(rc));
+        return ranks_listen_too(r, socket, err);
 }
 
 void ranks_close(struct ranks *r)
 {
         struct rank *rank, *next;
 
-        if (r->listener_fd >= 0) {
-                uv_close((uv_handle_t *)&r->listener, NULL);
-                close(r->listener_fd);
-                r->listener_fd = -1;
+        while (r->listeners > 0) {
+                r->listeners--;
+                uv_close((uv_handle_t *)&r->listener[r->listeners].poll, NULL);
+                uv_close((uv_handle_t *)&r->listener[r->listeners].rest, NULL);
+                close(r->listener[r->listeners].fd);
         }
         for (rank = r->first; rank; rank = next) {
                 next = rank->next;

@@ -14,6 +14,7 @@
 #include "rundir.h"
 #include "seal.h"
 #include "staging.h"
+#include "stranger.h"
 #include "wire.h"
 #include "work.h"
 
@@ -31,7 +32,7 @@ struct rank {
         int closed; /* ... and its handle too */
         int jobs;   /* on threads, which end before this is freed */
         int32_t rank, of, agree_every; /* rank 3 of 8; agrees at every so many safe points */
-        char program[64];
+        char program[64], devices[128];
         int64_t since_ns;
         uint32_t said_bye, stopped;
         int64_t bye_step;
@@ -49,6 +50,7 @@ struct rank {
         struct wire_snapshot snapshot;    /* the last one, until its RESULT; save_id 0: none */
         struct staging *staged;           /* what it is in; NULL when it was UNCHANGED */
         struct writer *writer;            /* at work on it */
+        uint32_t next_attempt;            /* begins when that one has ended; 0: none */
 
         /* restoring */
         struct reader *reader;         /* at work */
@@ -56,10 +58,21 @@ struct rank {
         struct wire_run_restore wanted; /* what that is an answer to */
 };
 
+#define RANKS_NAMES 2
+
+/* An abstract name on which programs connect. */
+struct ranks_listener {
+        uv_poll_t poll;
+        uv_timer_t rest; /* until the next visitor is taken, after a stranger */
+        struct ranks *ranks;
+        struct strangers strangers;
+        int fd;
+};
+
 struct ranks {
         uv_loop_t *loop;
-        uv_poll_t listener;
-        int listener_fd; /* -1: takes no more programs */
+        struct ranks_listener listener[RANKS_NAMES]; /* its own name, and the well-known one */
+        int listeners; /* open; 0: takes no more programs */
         struct rank *first;
         int32_t of; /* how many ranks the run has; 0 while no program told */
         struct work_line hdf5; /* jobs that enter HDF5 */
@@ -79,6 +92,9 @@ struct ranks {
 
 /* Listens under this abstract name. */
 int ranks_open(struct ranks *r, uv_loop_t *loop, const char *socket, struct coordinator *run, struct stint_error *err);
+
+/* Listens under one more. */
+int ranks_listen_too(struct ranks *r, const char *name, struct stint_error *err);
 
 /* Stops listening and closes every connection.  Jobs on threads end by themselves. */
 void ranks_close(struct ranks *r);

@@ -53,6 +53,15 @@ static void report_sealed(struct rank *rank, const struct wire_snapshot *s, uint
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
+static void start_writer(struct rank *rank, uint32_t attempt);
+
+/* Another attempt was asked for while this one was at work: what became of this one is of no interest. */
+static int is_outdated(const struct rank *rank, const struct writer *w)
+{
+        return rank->next_attempt > w->attempt && rank->staged && rank->snapshot.save_id == w->save_id &&
+               !rank->ranks->run->over;
+}
+
 static void on_written(struct work *work)
 {
         struct writer *w = (struct writer *)work;
@@ -63,7 +72,9 @@ static void on_written(struct work *work)
         rank->writer = NULL;
         if (rank->snapshot.save_id == w->save_id)
                 s = rank->snapshot;
-        if (w->failed)
+        if (is_outdated(rank, w))
+                start_writer(rank, rank->next_attempt);
+        else if (w->failed)
                 report_failure(rank, w->save_id, w->attempt, w->checkpoint_step, &w->err);
         else
                 report_sealed(rank, &s, w->attempt, w);
@@ -100,6 +111,7 @@ static void start_writer(struct rank *rank, uint32_t attempt)
                 report_failure(rank, s->save_id, attempt, s->checkpoint_step, &err);
                 return;
         }
+        rank->next_attempt = 0;
         w->owner = rank;
         w->save_id = s->save_id;
         w->attempt = attempt;
@@ -237,7 +249,7 @@ static void again(struct rank *rank, const struct wire_run_save *m)
                 if (other != rank && other->rank == rank->rank && other->snapshot.save_id == m->save_id)
                         return;
         if (rank->snapshot.save_id == m->save_id && rank->writer)
-                log_debug("rank %d: save %u is being written already", rank->rank, m->save_id);
+                rank->next_attempt = m->attempt;
         else if (rank->snapshot.save_id == m->save_id && rank->staged)
                 start_writer(rank, m->attempt);
         else if (rank->snapshot.save_id == m->save_id && (rank->snapshot.flags & SNAPSHOT_UNCHANGED))
@@ -285,6 +297,11 @@ void saving_result(struct ranks *r, const struct wire_run_result *m)
                         tell(rank, m);
                 if (m->save_id == 0)
                         continue;
+                if (m->save_id > rank->word_id && !rank->gone) { /* it came in between, and is not to wait for it */
+                        rank->word_id = m->save_id;
+                        rank->save_flags = 0;
+                        rank_publish(rank);
+                }
                 if (rank->asked_id == m->save_id)
                         rank->asked_id = 0;
                 if (rank->snapshot.save_id == m->save_id)

@@ -7,23 +7,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
+#include "daemon_memory.h"
 #include "durable.h"
 #include "duration.h"
+#include "log.h"
+#include "memory.h"
 #include "table.h"
 #include "template.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14; older kernels answer EINVAL */
-#endif
-
-#define PAGE 4096
 
 struct staging *staging_hold(struct staging *s)
 {
@@ -39,25 +36,12 @@ void staging_drop(struct staging *s)
                 munmap(s->image, s->image_bytes);
         if (s->fd >= 0)
                 close(s->fd);
+        if (s->line >= 0)
+                close(s->line);
         free(s);
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
-
-int staging_populate(void *memory, uint64_t bytes, struct stint_error *err)
-{
-        volatile unsigned char *page = memory;
-        uint64_t at;
-
-        if (madvise(memory, bytes, MADV_POPULATE_WRITE) == 0)
-                return 0;
-        if (errno != EINVAL)
-                return error_system(err, errno == EFAULT ? ENOMEM : errno,
-                                    "the memory for staging cannot be made present");
-        for (at = 0; at < bytes; at += PAGE)
-                page[at] = page[at]; /* a write is what makes the page */
-        return 0;
-}
 
 /*
  * Shared memory is granted without a question, and who touches the page too many is killed: by the kernel, and it may
@@ -65,22 +49,14 @@ int staging_populate(void *memory, uint64_t bytes, struct stint_error *err)
  */
 int staging_room(uint64_t bytes, struct stint_error *err)
 {
-        char line[128], need[32], have[32];
-        unsigned long long available_kib = 0;
-        int known = 0;
-        FILE *f = fopen("/proc/meminfo", "re");
+        const int64_t available = memory_available();
+        char need[32], have[32];
 
-        if (!f)
-                return 0;
-        while (!known && fgets(line, sizeof line, f))
-                known = sscanf(line, "MemAvailable: %llu kB", &available_kib) == 1;
-        fclose(f);
-        if (!known || bytes / 1024 < available_kib)
+        if (available < 0 || bytes < (uint64_t)available)
                 return 0;
         return error_set(err, ENOMEM,
                          "staging needs %s of memory and this node has %s left; ask the scheduler for more memory",
-                         size_format(need, sizeof need, (int64_t)bytes),
-                         size_format(have, sizeof have, (int64_t)available_kib * 1024));
+                         size_format(need, sizeof need, (int64_t)bytes), size_format(have, sizeof have, available));
 }
 
 /* ---- one job ----------------------------------------------------------------------------------------------------- */
@@ -146,6 +122,26 @@ static int same_layout(const struct staging_job *job, const unsigned char *table
 }
 
 /*
+ * Out of stintd's budget, or of the job's own memory.  Why it is not stintd's is said once: an admin who gives staging
+ * wants to know, and where nobody gives any there is nothing to say.
+ */
+static int get_memory(uint64_t bytes, int *line, struct stint_error *err)
+{
+        static atomic_int said;
+        struct stint_error why = { 0 };
+        int fd = daemon_memory(bytes, line, &why);
+
+        if (fd >= 0)
+                return fd;
+        *line = -1;
+        if (why.code != ENOENT && why.code != ECONNREFUSED && why.code != EOPNOTSUPP && !atomic_exchange(&said, 1))
+                log_notice("staging is made of the job's own memory: %s", why.text);
+        if (staging_room(bytes, err) < 0)
+                return -1;
+        return channel_memory("stint-staging", bytes, err);
+}
+
+/*
  * Takes the old staging when its size is right, its pages being there already; else lets it go before a new one is
  * made, so that there are never two where one is needed.
  */
@@ -159,8 +155,6 @@ static struct staging *memory_for(struct staging_job *job, uint64_t image_bytes,
                 return s;
         }
         staging_drop(s);
-        if (staging_room(image_bytes, err) < 0)
-                return NULL;
         s = calloc(1, sizeof *s);
         if (!s) {
                 error_set(err, ENOMEM, "no memory for staging");
@@ -168,7 +162,7 @@ static struct staging *memory_for(struct staging_job *job, uint64_t image_bytes,
         }
         s->references = 1;
         s->image_bytes = image_bytes;
-        s->fd = channel_memory("stint-staging", image_bytes, err);
+        s->fd = get_memory(image_bytes, &s->line, err);
         if (s->fd < 0) {
                 free(s);
                 return NULL;
@@ -178,7 +172,7 @@ static struct staging *memory_for(struct staging_job *job, uint64_t image_bytes,
                 s->image = NULL;
                 error_system(err, errno, "cannot map %llu bytes of staging", (unsigned long long)image_bytes);
         }
-        if (!s->image || staging_populate(s->image, image_bytes, err) < 0) {
+        if (!s->image || memory_populate(s->image, image_bytes, err) < 0) {
                 staging_drop(s);
                 return NULL;
         }

@@ -14,6 +14,7 @@
 struct staging {
         int references;
         int fd;               /* a memfd that can neither shrink nor grow */
+        int line;             /* to stintd, which gave that memory and takes it back when this closes; -1: our own */
         unsigned char *image; /* all of it, mapped */
         uint64_t image_bytes, state_bytes;
         uint64_t table_offset, hashes_offset, meta_offset, count;
@@ -43,9 +44,6 @@ void staging_job_run(struct work *work);
 
 /* Frees a job and what it still holds. */
 void staging_job_free(struct staging_job *job);
-
-/* Makes every page of mapped memory present, as writing it would.  -1 with ENOMEM. */
-int staging_populate(void *memory, uint64_t bytes, struct stint_error *err);
 
 /* 0 when this machine has that much memory to give, else -1 with ENOMEM and how much it has. */
 int staging_room(uint64_t bytes, struct stint_error *err);

@@ -17,6 +17,7 @@
 /* A trigger that `stint run` dropped, because of a save in flight, is repeated so late, or after a shorter interval. */
 #define RETRY_NS CLOCK_SECOND
 #define CALIBRATE_AGAIN_NS (5 * CLOCK_SECOND) /* after a calibrating save that did not land */
+#define ORDER_SLACK_NS (250 * CLOCK_MS) /* stintd's clock and ours are the same, its timers and ours are not */
 #define EXTENDED_NS CLOCK_SECOND /* a deadline that moved back by more than this is another one */
 
 /* What one program's control page says. */
@@ -57,6 +58,7 @@ static int gather(struct watch *w)
         uint64_t fewest = UINT32_MAX;
         int begun = 1, ranks = 0;
 
+        w->step = -1;
         in->now_ns = clock_now();
         in->step_ns = 0;
         in->agree_every = 1;
@@ -77,7 +79,10 @@ static int gather(struct watch *w)
                 if (rank->staging)
                         in->state_bytes += rank->staging->state_bytes;
                 begun = begun && pace.step >= 0;
+                if (pace.step > w->step)
+                        w->step = pace.step;
         }
+        w->programs = ranks;
         in->steps = ranks ? (uint32_t)fewest : 0;
         in->several_ranks = w->ranks->of > 1;
         if (in->last_save_ns == 0 && ranks && begun)
@@ -152,6 +157,12 @@ static int64_t next_of(const struct watch *w, const struct deadline_plan *plan)
         return w->retry_ns;
 }
 
+static void planned(const struct watch *w)
+{
+        if (w->on_planned)
+                w->on_planned(w->planned_arg);
+}
+
 void watch_plan(struct watch *w)
 {
         struct deadline_plan plan;
@@ -161,6 +172,7 @@ void watch_plan(struct watch *w)
         if (!gather(w)) { /* nothing to save */
                 uv_timer_stop(&w->due);
                 uv_timer_stop(&w->tick);
+                planned(w);
                 return;
         }
         if (!uv_is_active((uv_handle_t *)&w->tick))
@@ -172,6 +184,7 @@ void watch_plan(struct watch *w)
         }
         publish(w, &plan);
         arm(w, next_of(w, &plan));
+        planned(w);
 }
 
 /* ---- progress ---------------------------------------------------------------------------------------------------- */
@@ -212,7 +225,7 @@ void watch_deadline(struct watch *w, const struct wire_run_deadline *m)
         struct deadline_inputs *in = &w->in;
         int64_t end_ns = CLOCK_NEVER;
 
-        in->now_ns = clock_now();
+        in->now_ns = w->told_ns = clock_now();
         if (m->left_ns != CLOCK_NEVER && m->left_ns < CLOCK_NEVER - in->now_ns)
                 end_ns = in->now_ns + m->left_ns;
         in->end_ns = end_ns;
@@ -256,6 +269,91 @@ void watch_result(struct watch *w, const struct wire_run_result *m)
                 return;
         w->in.calibrate_asked = 0;
         w->retry_ns = clock_now() + CALIBRATE_AGAIN_NS;
+}
+
+/* ---- stintd ------------------------------------------------------------------------------------------------------ */
+
+void watch_describe(struct watch *w, struct wire_daemon_plan *m)
+{
+        const struct deadline_inputs *in = &w->in;
+
+        gather(w);
+        memset(m, 0, sizeof *m);
+        WIRE_INIT(m, WIRE_DAEMON_PLAN);
+        m->begun_ns = in->now_ns - in->start_ns;
+        m->left_ns = left_of(w);
+        m->told_ns = w->told_ns > 0 ? in->now_ns - w->told_ns : CLOCK_NEVER;
+        m->since_save_ns = in->last_save_ns > 0 ? in->now_ns - in->last_save_ns : -1;
+        m->step_ns = in->step_ns;
+        m->delay_ns = in->measured.delay_ns;
+        m->snapshot_ns = in->measured.snapshot_ns;
+        m->write_ns = in->measured.write_ns;
+        m->commit_ns = in->measured.commit_ns;
+        m->saves = in->measured.saves;
+        m->margin_ns = in->margin_ns;
+        m->interval_ns = in->interval_ns;
+        m->mtbf_ns = in->mtbf_ns;
+        m->state_bytes = in->state_bytes;
+        m->step = w->step;
+        m->cause = in->cause;
+        m->steps = in->steps;
+        m->agree_every = in->agree_every;
+        m->ranks = (uint32_t)w->programs;
+        m->several_ranks = (uint32_t)in->several_ranks;
+        m->final_asked = (uint32_t)in->final_asked;
+        m->calibrate_asked = (uint32_t)in->calibrate_asked;
+}
+
+/* What time makes due is due by our own plan too, give or take; or it rests on what is not so any more. */
+static void timed_order(struct watch *w, const struct wire_daemon_trigger *m)
+{
+        struct deadline_plan plan = deadline_plan(&w->in);
+        const int64_t left_ns = left_of(w);
+
+        if (!save_is_final((enum save_reason)m->reason)) {
+                if (plan.next == m->reason && next_of(w, &plan) <= w->in.now_ns + ORDER_SLACK_NS)
+                        trigger(w, &plan);
+                return;
+        }
+        if (w->in.final_asked || left_ns == CLOCK_NEVER || m->left_ns > left_ns + EXTENDED_NS ||
+            left_ns > m->left_ns + EXTENDED_NS)
+                return;
+        plan.next = (enum save_reason)m->reason;
+        plan.lead_ns = m->lead_ns; /* longer than ours where the node's admin wants a longer margin */
+        trigger(w, &plan);
+}
+
+/* Asked for by a user or an admin; whether it comes to a save is for `stint run` to say. */
+static void asked_order(struct watch *w, enum save_reason reason)
+{
+        struct wire_agent_trigger m = { .reason = reason, .left_ns = left_of(w) };
+
+        WIRE_INIT(&m, WIRE_AGENT_TRIGGER);
+        m.lead_ns = deadline_plan(&w->in).lead_ns;
+        coordinator_send(w->ranks->run, &m);
+}
+
+void watch_order(struct watch *w, const struct wire_daemon_trigger *m)
+{
+        if (w->closed)
+                return;
+        gather(w);
+        switch (m->reason) {
+        case SAVE_USER:
+        case SAVE_DRAIN:
+                asked_order(w, (enum save_reason)m->reason);
+                break;
+        case SAVE_CALIBRATE:
+        case SAVE_INTERVAL:
+        case SAVE_LIMIT:
+        case SAVE_PREEMPTED:
+                if (w->programs > 0)
+                        timed_order(w, m);
+                break;
+        default:
+                break;
+        }
+        watch_plan(w);
 }
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------- */

@@ -17,6 +17,11 @@ struct watch {
         struct deadline_inputs in;
         int64_t asked_end_ns; /* the deadline for which the final save was asked */
         int64_t retry_ns;     /* no trigger that is not final before this */
+        int64_t told_ns;      /* when `stint run` last told the deadline; 0: never */
+        int programs;         /* that train, when it was last planned */
+        int64_t step;         /* of the furthest of them; -1: none was made */
+        void (*on_planned)(void *arg); /* NULL, or: planned anew, maybe to the same end */
+        void *planned_arg;
         int closed;
 };
 
@@ -32,6 +37,11 @@ void watch_measured(struct watch *w, const struct wire_run_measured *m);
 void watch_result(struct watch *w, const struct wire_run_result *m);
 
 void watch_save(struct watch *w, const struct wire_run_save *m);
+
+/* What the plan rests on, for stintd, which plans too; and what it orders: acted on unless it was done already, or rests
+ * on a deadline that has moved. */
+void watch_describe(struct watch *w, struct wire_daemon_plan *m);
+void watch_order(struct watch *w, const struct wire_daemon_trigger *m);
 
 void watch_close(struct watch *w);
 

@@ -100,6 +100,10 @@ static int part_create(struct part *p, const struct writer *w, struct stint_erro
                 return -1;
         if (point("save.before_create", p->file, err) < 0)
                 return -1;
+        if (w->attempt > 1) { /* this rank's own, of an attempt that was still at work when its part was removed */
+                unlink(p->seal);
+                unlink(p->file);
+        }
         p->seal_fd = create(p->seal, 0, err);
         if (p->seal_fd < 0)
                 return -1;

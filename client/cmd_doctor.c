@@ -21,11 +21,14 @@
 
 struct doctor_options {
         int json, faults, keep;
+        const char *partition;
 };
 
 static const struct flag table[] = {
         {"--keep", "N", offsetof(struct doctor_options, keep), flag_positive,
          "how many checkpoints will be kept, for the space (default: 3)", NULL},
+        {"--partition", "NAME", offsetof(struct doctor_options, partition), flag_text,
+         "which partition of the cluster (default: this job's, or the cluster's default)", NULL},
         {"--faults", NULL, offsetof(struct doctor_options, faults), flag_switch,
          "list the points at which tests can break a save", NULL},
         {"--json", NULL, offsetof(struct doctor_options, json), flag_switch, "as JSON", NULL},
@@ -34,8 +37,8 @@ static const struct flag table[] = {
 
 static const char usage[] =
         "Usage: stint doctor [OPTION...] [RUN]\n\n"
-        "Looks at this machine and at the place of a run (default: the one here, else this directory). RUN may\n"
-        "be a directory that does not exist yet. Exit code 1: there is a problem.";
+        "Looks at the cluster, at this machine and at the place of a run (default: the one here, else this\n"
+        "directory). RUN may be a directory that does not exist yet. Exit code 1: there is a problem.";
 
 /* What was found so far. */
 struct findings {
@@ -153,6 +156,7 @@ static int examine(struct doctor *d, const char *named, struct findings *f, stru
                 return -1;
         doctor_found(d, "stint", FINDING_OK, "version %s", PACKAGE_VERSION);
         show_place(d);
+        doctor_cluster(d);
         doctor_node(d);
         doctor_disk(d);
         return 0;
@@ -178,6 +182,7 @@ int cmd_doctor(int argc, char **argv)
         }
         f.json = o.json ? json_array() : NULL;
         d.keep = o.keep;
+        d.partition = o.partition;
         rc = examine(&d, words[0], &f, &err);
         if (rc)
                 json_decref(f.json);

@@ -53,8 +53,10 @@ static void steps_text(char *out, size_t size, const struct history_stint *s)
                 snprintf(out, size, "%" PRId64 "-%s", s->from, s->to < s->from ? "?" : to);
 }
 
-static void row(struct print_table *t, const struct history_stint *s, int running)
+static void row(struct print_table *t, const struct history_stint *s, int running, int with_where)
 {
+        const char *cells[8];
+        size_t n = 0;
         char number[24], steps[64], started[32], took[32], lost[24];
 
         snprintf(number, sizeof number, "%" PRId64, s->number);
@@ -63,9 +65,25 @@ static void row(struct print_table *t, const struct history_stint *s, int runnin
         started[19] = '\0'; /* to the second */
         print_age(took, sizeof took, s->started_ns, s->ended_ns ? s->ended_ns : running ? clock_wall() : s->started_ns);
         snprintf(lost, sizeof lost, "%" PRId64, s->lost);
-        print_row(t,
-                  (const char *[]){number, steps, s->started_ns ? started : NULL, s->ended_ns || running ? took : NULL,
-                                   why(s, running), s->lost >= 0 ? lost : NULL, verdict(s)});
+        cells[n++] = number;
+        cells[n++] = steps;
+        cells[n++] = s->started_ns ? started : NULL;
+        cells[n++] = s->ended_ns || running ? took : NULL;
+        if (with_where)
+                cells[n++] = *s->where ? s->where : s->host;
+        cells[n++] = why(s, running);
+        cells[n++] = s->lost >= 0 ? lost : NULL;
+        cells[n++] = verdict(s);
+        print_row(t, cells);
+}
+
+/* On one machine without GPUs a column for the place says nothing. */
+static int moves_about(const struct history *h)
+{
+        for (size_t i = 0; i < h->n; i++)
+                if (h->stints[i].devices || (*h->stints[i].where && strcmp(h->stints[i].where, h->stints[0].where)))
+                        return 1;
+        return 0;
 }
 
 static int is_running(const char *run, const struct history *h, size_t i)
@@ -119,12 +137,15 @@ static int show_events(const struct history *h)
 
 static int as_table(const struct history *h, const char *run, int events, struct stint_error *err)
 {
-        static const char *const titles[] = {">STINT",   ">STEPS", "STARTED", ">TIME",
+        static const char *const short_titles[] = {">STINT",   ">STEPS", "STARTED", ">TIME",
+                                                   "ENDED BY", ">LOST",  "VERDICT", NULL};
+        static const char *const titles[] = {">STINT",   ">STEPS", "STARTED", ">TIME", "WHERE",
                                              "ENDED BY", ">LOST",  "VERDICT", NULL};
-        struct print_table *t = print_table_new(titles);
+        const int with_where = moves_about(h);
+        struct print_table *t = print_table_new(with_where ? titles : short_titles);
 
         for (size_t i = 0; i < h->n; i++)
-                row(t, &h->stints[i], is_running(run, h, i));
+                row(t, &h->stints[i], is_running(run, h, i), with_where);
         if (print_table_end(t, stdout) || (events && printf("\n") > 0 && show_events(h)))
                 return error_set(err, ENOMEM, "no memory");
         if (!h->n)
@@ -146,12 +167,12 @@ static json_t *time_or_null(int64_t wall_ns)
 
 static json_t *stint_json(const struct history_stint *s, int running)
 {
-        return json_pack("{s:I, s:o, s:o, s:o, s:o, s:s, s:s?, s:o, s:o, s:o, s:I, s:I, s:s, s:s}", "stint",
+        return json_pack("{s:I, s:o, s:o, s:o, s:o, s:s, s:s?, s:o, s:o, s:o, s:I, s:I, s:s, s:s, s:s}", "stint",
                          (json_int_t)s->number, "from", number_or_null(s->from), "to", number_or_null(s->to), "started",
                          time_or_null(s->started_ns), "ended", time_or_null(s->ended_ns), "why", why(s, running),
                          "verdict", verdict(s), "landed_step", number_or_null(s->landed), "lost_steps",
                          number_or_null(s->lost), "exit", number_or_null(s->exit), "saves", (json_int_t)s->saves,
-                         "saves_failed", (json_int_t)s->failures, "host", s->host, "job", s->job);
+                         "saves_failed", (json_int_t)s->failures, "host", s->host, "job", s->job, "where", s->where);
 }
 
 static int as_json(const struct history *h, const char *run, int events, struct stint_error *err)
@@ -160,7 +181,7 @@ static int as_json(const struct history *h, const char *run, int events, struct 
 
         for (size_t i = 0; i < h->n; i++)
                 json_array_append_new(stints, stint_json(&h->stints[i], is_running(run, h, i)));
-        all = json_pack("{s:s, s:o}", "run", run, "stints", stints);
+        all = json_pack("{s:o, s:o}", "run", print_string(run), "stints", stints);
         if (all && events)
                 json_object_set(all, "events", h->events);
         return print_json(all, stdout, err);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * doctor: the checks of `stint doctor` and how they say what they found.  doctor_node.c looks at the machine,
- * doctor_disk.c at where the run lives.
+ * doctor: the checks of `stint doctor` and how they say what they found.  doctor_cluster.c looks at the scheduler,
+ * doctor_node.c at the machine, doctor_disk.c at where the run lives.
  */
 #ifndef STINT_DOCTOR_H
 #define STINT_DOCTOR_H
 
 #include <stdint.h>
+#include "cluster.h"
 #include "rundir.h"
 
 enum finding { FINDING_OK, FINDING_WARNING, FINDING_PROBLEM };
@@ -17,6 +18,7 @@ struct doctor {
         int64_t state_bytes;      /* of its newest checkpoint; 0: not known */
         int64_t used_bytes;       /* by its whole checkpoints */
         int keep;
+        const char *partition;    /* of the cluster; NULL: that of this job, or the default one */
         void (*found)(void *arg, const char *what, enum finding finding, const char *text);
         void *arg;
 };
@@ -25,7 +27,11 @@ struct doctor {
 void doctor_found(const struct doctor *d, const char *what, enum finding finding, const char *format, ...)
         __attribute__((format(printf, 4, 5)));
 
+void doctor_cluster(const struct doctor *d);
 void doctor_node(const struct doctor *d);
 void doctor_disk(const struct doctor *d);
+
+/* What these settings of a cluster mean; a part of doctor_cluster. */
+void doctor_settings(const struct doctor *d, const struct cluster *c);
 
 #endif

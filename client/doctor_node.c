@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* doctor_node: what a stint would meet on this machine: scheduler, agent, memory, clocks, limits.  cmd_doctor.c calls
- * in. */
+/* doctor_node: what a stint would meet on this machine: agent, memory, clocks, limits.  cmd_doctor.c calls in. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,45 +18,6 @@
 #define AGENT_ANSWER_S 5               /* after which an agent that says nothing is broken */
 #define SMALL_SHM (INT64_C(128) << 20) /* containers often have 64 MiB */
 #define FEW_FILES 256
-
-/* ---- the scheduler ----------------------------------------------------------------------------------------------- */
-
-static int in_path(const char *program)
-{
-        const char *path = getenv("PATH");
-
-        while (path && *path) {
-                char file[RUNDIR_PATH];
-                size_t n = strcspn(path, ":");
-
-                if ((size_t)snprintf(file, sizeof file, "%.*s/%s", (int)n, path, program) < sizeof file &&
-                    !access(file, X_OK))
-                        return 1;
-                path += n + (path[n] == ':');
-        }
-        return 0;
-}
-
-static void check_scheduler(const struct doctor *d)
-{
-        const char *job = getenv("SLURM_JOB_ID"), *local = getenv("STINT_LOCAL_JOB");
-
-        if (local && *local)
-                doctor_found(d, "scheduler", FINDING_OK, "the local scheduler, and this is inside one of its jobs");
-        else if (job && *job)
-                doctor_found(d, "scheduler", FINDING_WARNING,
-                             "this is Slurm job %s, but this build does not speak to Slurm: no limit is known here; "
-                             "give the "
-                             "job's time as --stint-limit",
-                             job);
-        else if (in_path("sbatch") || getenv("SLURM_CONF"))
-                doctor_found(d, "scheduler", FINDING_WARNING,
-                             "Slurm is on this machine, but this build does not speak to it; the local scheduler is "
-                             "what runs get");
-        else
-                doctor_found(d, "scheduler", FINDING_OK,
-                             "none found; the local scheduler (--stint-limit and others) is built in");
-}
 
 /* ---- the agent --------------------------------------------------------------------------------------------------- */
 
@@ -278,7 +238,6 @@ static void check_limits(const struct doctor *d)
 
 void doctor_node(const struct doctor *d)
 {
-        check_scheduler(d);
         check_agent(d);
         check_memory(d);
         check_shm(d);

@@ -19,6 +19,37 @@ static void on_start(struct history_stint *s, const json_t *event)
         s->job = print_member_text(event, "job", "");
 }
 
+static void add(char *out, size_t size, const char *between, const char *word)
+{
+        size_t n = strlen(out);
+
+        snprintf(out + n, size - n, "%s%s", n > 0 ? between : "", word);
+}
+
+/* Each node once, in the order of the ranks, which are in order of nodes wherever people start them. */
+static void on_attached(struct history_stint *s, const json_t *event)
+{
+        const json_t *places = json_object_get(event, "places");
+        const char *devices = print_member_text(json_array_get(places, 0), "devices", "unset"), *last = "";
+        size_t i;
+        json_t *place;
+
+        s->where[0] = '\0';
+        json_array_foreach(places, i, place)
+        {
+                const char *node = print_member_text(place, "node", "");
+
+                if (strcmp(node, last) != 0)
+                        add(s->where, sizeof s->where, ",", node);
+                last = node;
+        }
+        s->devices = strcmp(devices, "unset") != 0;
+        if (!s->devices)
+                return;
+        add(s->where, sizeof s->where, " ", "gpu ");
+        add(s->where, sizeof s->where, "", devices[0] != '\0' ? devices : "none");
+}
+
 static void on_fresh(struct history_stint *s, const json_t *event)
 {
         (void)event;
@@ -80,7 +111,8 @@ static const struct {
         const char *event;
         void (*take)(struct history_stint *s, const json_t *event);
 } takers[] = {
-        {"start", on_start}, {"fresh", on_fresh}, {"restore", on_restore}, {"save", on_save}, {"end", on_end},
+        {"start", on_start},     {"attached", on_attached}, {"fresh", on_fresh},
+        {"restore", on_restore}, {"save", on_save},         {"end", on_end},
 };
 
 /* ---- gathering --------------------------------------------------------------------------------------------------- */

@@ -94,25 +94,41 @@ static void asker_new(struct local_door *d, int fd)
 
 /* ---- the door ---------------------------------------------------------------------------------------------------- */
 
+static void on_door(uv_poll_t *poll, int status, int events);
+
+static void on_rested(uv_timer_t *timer)
+{
+        struct local_door *d = timer->data;
+
+        uv_poll_start(&d->poll, UV_READABLE, on_door);
+}
+
 static void on_door(uv_poll_t *poll, int status, int events)
 {
         struct local_door *d = poll->data;
+        int left, fd, strangers = 0;
         struct stint_error err;
         uid_t uid;
         pid_t pid;
-        int fd;
 
         (void)status;
         (void)events;
-        while ((fd = channel_accept(d->fd, &uid, &pid, &err)) >= 0) {
+        for (left = STRANGER_AT_ONCE; left > 0 && (fd = channel_accept(d->fd, &uid, &pid, &err)) >= 0; left--) {
                 if (uid == getuid()) {
                         asker_new(d, fd);
-                } else {
-                        log_warning("local: process %d of user %u wanted to ask about this job and was sent away",
-                                    (int)pid, (unsigned)uid);
-                        close(fd);
+                        continue;
                 }
+                close(fd);
+                strangers++;
+                if (strangers_news(&d->strangers, uid))
+                        log_warning("local: process %d of user %u wanted to ask about this job and was sent away. It is "
+                                    "not told again",
+                                    (int)pid, (unsigned)uid);
         }
+        if (strangers == 0)
+                return;
+        uv_poll_stop(&d->poll);
+        uv_timer_start(&d->rest, on_rested, STRANGER_REST_MS, 0);
 }
 
 /* The name is random, so that nobody else can listen under it before this process does. */
@@ -129,7 +145,9 @@ int local_door_open(struct local_door *d, const char *job, struct stint_error *e
 
 int local_door_watch(struct local_door *d, uv_loop_t *loop)
 {
-        d->poll.data = d;
+        d->poll.data = d->rest.data = d;
+        if (uv_timer_init(loop, &d->rest))
+                return -1;
         return uv_poll_init(loop, &d->poll, d->fd) || uv_poll_start(&d->poll, UV_READABLE, on_door) ? -1 : 0;
 }
 
@@ -139,4 +157,6 @@ void local_door_close(struct local_door *d)
                 asker_close(d->askers);
         if (!uv_is_closing((uv_handle_t *)&d->poll))
                 uv_close((uv_handle_t *)&d->poll, NULL);
+        if (!uv_is_closing((uv_handle_t *)&d->rest))
+                uv_close((uv_handle_t *)&d->rest, NULL);
 }

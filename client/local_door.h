@@ -5,6 +5,7 @@
 
 #include <uv.h>
 #include "channel.h"
+#include "stranger.h"
 #include "error.h"
 #include "wire.h"
 
@@ -17,6 +18,8 @@ struct local_door {
         char name[CHANNEL_NAME]; /* the abstract socket */
         int fd;                  /* of the socket; whoever opened it closes it, after the loop */
         uv_poll_t poll;
+        uv_timer_t rest;         /* until the next visitor is taken, after a stranger */
+        struct strangers strangers;
         struct asker *askers;
 };
 

@@ -379,16 +379,32 @@ static void say_no_requeue(const struct job *j, struct wire_scheduler_answer *an
                          j->o->requeues);
 }
 
+/* Whether a question can be answered here: there is one job, and two things to ask of it. */
+static int is_for_us(const struct job *j, const struct wire_scheduler_ask *ask, struct wire_scheduler_answer *answer)
+{
+        if (ask->question != SCHEDULER_STATE && ask->question != SCHEDULER_REQUEUE) {
+                answer->failed = EINVAL;
+                wire_text(answer->text, sizeof answer->text, "the local scheduler does not know that question");
+        } else if (ask->job[0] != '\0' && strcmp(ask->job, j->id) != 0) {
+                answer->failed = ESRCH;
+                wire_text(answer->text, sizeof answer->text, "the local scheduler knows no job but its own");
+        }
+        return answer->failed == 0;
+}
+
 static void on_question(void *arg, const struct wire_scheduler_ask *ask, struct wire_scheduler_answer *answer)
 {
         struct job *j = arg;
 
         WIRE_INIT(answer, WIRE_SCHEDULER_ANSWER);
         answer->question = ask->question;
+        answer->uid = (uint32_t)getuid();
+        answer->nodes = 1;
+        if (!is_for_us(j, ask, answer))
+                return;
+        wire_text(answer->job, sizeof answer->job, j->id);
         if (ask->question == SCHEDULER_REQUEUE)
                 answer_requeue(j, answer);
-        else if (ask->question != SCHEDULER_STATE)
-                answer->failed = EINVAL;
         answer->state = job_state(j);
         answer->cause = j->cause;
         answer->can_requeue = (uint32_t)may_requeue(j);

@@ -16,13 +16,18 @@ struct verb {
 
 static const struct verb verbs[] = {
         {"run", cmd_run, "run one stint of a training, and the next ones under the local scheduler"},
+        {"submit", cmd_submit, "submit a batch script to Slurm, and go on with it until training is complete"},
         {"exec", cmd_exec, "start a program of a step, shielded from the scheduler's SIGTERM"},
         {"status", cmd_status, "how runs stand: running or not, step, speed, last checkpoint"},
         {"show", cmd_show, "the history of a run, stint by stint"},
         {"ls", cmd_ls, "the checkpoints of a run"},
         {"verify", cmd_verify, "read checkpoints again and check every byte"},
         {"save", cmd_save, "save a running run now; with --stop, end its stint too"},
+        {"stop", cmd_stop, "save a run and end its chain"},
+        {"resume", cmd_resume, "go on with a run that was stopped, cancelled or left standing"},
+        {"cancel", cmd_cancel, "end a run's chain now, without a save"},
         {"doctor", cmd_doctor, "what a run would get here, and what is wrong with it"},
+        {"vacate", cmd_vacate, "have this node's jobs save, stop and be requeued"},
         {NULL, NULL, NULL},
 };
 

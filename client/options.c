@@ -17,27 +17,34 @@
 
 #define MOST_PREEMPTIONS ((int)(sizeof((struct run_options *)0)->preempt_after_ns / sizeof(int64_t)))
 
-/* A run directory is known by its absolute path, whatever directory the program changes to. */
-static int read_dir(void *field, const char *text, struct stint_error *err)
+int run_options_dir(char *out, const char *base, const char *text, struct stint_error *err)
 {
-        char *out = field, cwd[RUNDIR_PATH];
+        char cwd[RUNDIR_PATH];
         size_t n;
 
         if (!*text)
                 return error_set(err, EINVAL, "it is empty");
-        if (*text != '/' && !getcwd(cwd, sizeof cwd))
-                return error_system(err, errno, "the current directory has no usable path");
-        if ((size_t)snprintf(out, RUNDIR_PATH, "%s%s%s", *text == '/' ? "" : cwd, *text == '/' ? "" : "/", text) >=
+        if (*text != '/' && !base) {
+                if (!getcwd(cwd, sizeof cwd))
+                        return error_system(err, errno, "the current directory has no usable path");
+                base = cwd;
+        }
+        if ((size_t)snprintf(out, RUNDIR_PATH, "%s%s%s", *text == '/' ? "" : base, *text == '/' ? "" : "/", text) >=
             RUNDIR_PATH)
                 return error_set(err, ENAMETOOLONG, "the path is longer than %d bytes: %s", RUNDIR_PATH - 1, text);
-        for (n = strlen(out); n > 1 && out[n - 1] == '/'; n--)
+        for (n = strlen(out); n > 1 && (out[n - 1] == '/' || (out[n - 1] == '.' && out[n - 2] == '/')); n--)
                 out[n - 1] = '\0';
         return 0;
 }
 
-static int read_name(void *field, const char *text, struct stint_error *err)
+/* A run directory is known by its absolute path, whatever directory the program changes to. */
+static int read_dir(void *field, const char *text, struct stint_error *err)
 {
-        char *out = field;
+        return run_options_dir(field, NULL, text, err);
+}
+
+int run_options_name(char *out, const char *text, struct stint_error *err)
+{
         const size_t size = sizeof((struct run_options *)0)->name;
 
         if (!*text || *text == '.' || *text == '-' || strchr(text, '/') || strlen(text) >= size)
@@ -49,6 +56,11 @@ static int read_name(void *field, const char *text, struct stint_error *err)
                         return error_set(err, EINVAL, "the name of a run has no control characters");
         memcpy(out, text, strlen(text) + 1);
         return 0;
+}
+
+static int read_name(void *field, const char *text, struct stint_error *err)
+{
+        return run_options_name(field, text, err);
 }
 
 /* A duration that means something only when it is not zero. */
@@ -170,6 +182,10 @@ static const struct flag table[] = {
          NULL},
         {"--stint-margin", "D", FIELD(margin_ns), flag_duration, "time kept free before a deadline (default: 1s)",
          NULL},
+        {"--stint-ask-every", "D", FIELD(ask_every_ns), read_span,
+         "time between two questions to Slurm for the deadline, at least; the one before the last save comes in any case "
+         "(default: 5m)",
+         NULL},
         {"--stint-take-over", NULL, FIELD(take_over), flag_switch,
          "take the run although another host holds it; only when that one is known to be gone", NULL},
         {"--stint-adopt", NULL, FIELD(adopt), flag_switch,
@@ -208,11 +224,26 @@ static void defaults(struct run_options *o)
                 .keep = 3,
                 .mtbf_ns = 24 * 3600 * CLOCK_SECOND,
                 .margin_ns = CLOCK_SECOND,
+                .ask_every_ns = 300 * CLOCK_SECOND,
                 .attend_fd = -1,
                 .grace_ns = 10 * CLOCK_SECOND,
                 .kill_wait_ns = 5 * CLOCK_SECOND,
                 .requeues = -1,
         };
+}
+
+/* In a task of an array %a is its number, as in the names that sbatch makes: each task is a run of its own. */
+static int name_task(char *dir, struct stint_error *err)
+{
+        const char *task = getenv("SLURM_ARRAY_TASK_ID"), *place = strstr(dir, "%a");
+        char out[RUNDIR_PATH];
+
+        if (!place || !task)
+                return 0;
+        if ((size_t)snprintf(out, sizeof out, "%.*s%s%s", (int)(place - dir), dir, task, place + 2) >= sizeof out)
+                return error_set(err, ENAMETOOLONG, "the path is longer than %d bytes: %s", RUNDIR_PATH - 1, dir);
+        memcpy(dir, out, strlen(out) + 1);
+        return 0;
 }
 
 /* What no single option can know. */
@@ -231,16 +262,16 @@ static int check(struct run_options *o, struct stint_error *err)
         if (*o->dir) {
                 if (!*o->name)
                         snprintf(o->name, sizeof o->name, "run");
-                return 0;
+                return name_task(o->dir, err);
         }
         if (!*o->name && named && *named && strcmp(named, "off") != 0) {
                 snprintf(o->name, sizeof o->name, "run");
-                return read_dir(o->dir, named, err);
+                return read_dir(o->dir, named, err) ? -1 : name_task(o->dir, err);
         }
         if (!*o->name)
                 snprintf(o->name, sizeof o->name, "run");
         snprintf(name, sizeof name, "%s.stint", o->name);
-        return read_dir(o->dir, name, err);
+        return read_dir(o->dir, name, err) ? -1 : name_task(o->dir, err);
 }
 
 int run_options_parse(struct run_options *o, int argc, char **argv, struct stint_error *err)

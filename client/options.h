@@ -13,6 +13,7 @@ struct run_options {
         int keep;                   /* generations kept, best and pinned ones not counted; at least 1 */
         int64_t interval_ns;        /* 0: automatic; CLOCK_NEVER: off */
         int64_t mtbf_ns, margin_ns;
+        int64_t ask_every_ns;       /* the scheduler is asked for the deadline at most so often by the clock alone */
         int take_over, adopt, exit0_done, quiet;
         int attend_fd;              /* -1, or where the solo coordinator reports (libstint's spawn) */
 
@@ -30,5 +31,11 @@ struct run_options {
 /* Reads argv[1..] ("run" already taken off); stops at "--" or the first word that is no option.  -1 with EINVAL and the
  * nearest option that exists; 1 when --help was asked for and printed. */
 int run_options_parse(struct run_options *o, int argc, char **argv, struct stint_error *err);
+
+/* --stint-dir as it is kept: absolute, RUNDIR_PATH bytes, a relative one below base (NULL: the current directory). */
+int run_options_dir(char *out, const char *base, const char *text, struct stint_error *err);
+
+/* --stint-name as it is kept, as many bytes as run_options has for it. */
+int run_options_name(char *out, const char *text, struct stint_error *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "pick.h"
+#include "submission.h"
 
 static int is_run(const char *dir)
 {
@@ -15,6 +16,9 @@ static int is_run(const char *dir)
         struct stat st;
 
         snprintf(path, sizeof path, "%s/" RUNDIR_RUN, dir);
+        if (!stat(path, &st) && S_ISREG(st.st_mode))
+                return 1;
+        snprintf(path, sizeof path, "%s/" SUBMISSION_FILE, dir); /* submitted, and not begun yet */
         return !stat(path, &st) && S_ISREG(st.st_mode);
 }
 

@@ -146,6 +146,18 @@ int print_json(json_t *value, FILE *out, struct stint_error *err)
         return 0;
 }
 
+json_t *print_string(const char *text)
+{
+        json_t *string = json_string(text);
+        size_t size = 4 * strlen(text) + 1;
+        char *escaped = string ? NULL : malloc(size);
+
+        if (escaped)
+                string = json_string(log_escape(escaped, size, text));
+        free(escaped);
+        return string;
+}
+
 const char *print_age(char *out, size_t size, int64_t then_ns, int64_t now_ns)
 {
         if (then_ns <= 0)

@@ -32,6 +32,9 @@ int print_table_end(struct print_table *t, FILE *out);
  */
 int print_json(json_t *value, FILE *out, struct stint_error *err);
 
+/* A text that may be any bytes, as a path is: escaped as on a terminal where it is not UTF-8, which JSON must be. */
+json_t *print_string(const char *text);
+
 /* "12.3s" from then to now, "-" when then is 0 or unknown; never negative.  Both in ns since 1970.  Answers out. */
 const char *print_age(char *out, size_t size, int64_t then_ns, int64_t now_ns);
 

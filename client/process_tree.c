@@ -92,8 +92,11 @@ static struct process *snapshot_find(const struct snapshot *s, pid_t pid)
         return s->n ? bsearch(&key, s->all, s->n, sizeof key, by_pid) : NULL;
 }
 
-/* Children may have smaller pids than their parents, so the marking is repeated until it finds nothing new. */
-static void snapshot_mark(struct snapshot *s)
+/*
+ * Children may have smaller pids than their parents, so the marking is repeated until it finds nothing new.  `but` (0:
+ * nobody) is not ours, and neither are those that come from it.
+ */
+static void snapshot_mark(struct snapshot *s, pid_t but)
 {
         pid_t self = getpid();
         int found = 1;
@@ -103,7 +106,7 @@ static void snapshot_mark(struct snapshot *s)
                 for (size_t i = 0; i < s->n; i++) {
                         struct process *parent, *p = &s->all[i];
 
-                        if (p->ours)
+                        if (p->ours || p->pid == but)
                                 continue;
                         parent = snapshot_find(s, p->parent);
                         if (p->parent == self || (parent && parent->ours))
@@ -112,7 +115,7 @@ static void snapshot_mark(struct snapshot *s)
         }
 }
 
-static int snapshot_take(struct snapshot *s, struct stint_error *err)
+static int snapshot_take(struct snapshot *s, pid_t but, struct stint_error *err)
 {
         DIR *dir = opendir("/proc");
         const struct dirent *entry;
@@ -136,7 +139,7 @@ static int snapshot_take(struct snapshot *s, struct stint_error *err)
         }
         if (s->n)
                 qsort(s->all, s->n, sizeof *s->all, by_pid);
-        snapshot_mark(s);
+        snapshot_mark(s, but);
         return 0;
 }
 
@@ -178,12 +181,12 @@ static int runs_program(pid_t pid, const char *program)
         return strcmp(name, program) == 0;
 }
 
-static int signal_each(pid_t except, const char *program, const int *signals, struct stint_error *err)
+static int signal_each(pid_t except, pid_t but, const char *program, const int *signals, struct stint_error *err)
 {
         struct snapshot s;
         int n = 0;
 
-        if (snapshot_take(&s, err))
+        if (snapshot_take(&s, but, err))
                 return -1;
         for (size_t i = 0; i < s.n; i++) {
                 const struct process *p = &s.all[i];
@@ -199,12 +202,17 @@ static int signal_each(pid_t except, const char *program, const int *signals, st
 
 int process_tree_signal(pid_t except, const int *signals, struct stint_error *err)
 {
-        return signal_each(except, NULL, signals, err);
+        return signal_each(except, 0, NULL, signals, err);
+}
+
+int process_tree_signal_but(pid_t but, const int *signals, struct stint_error *err)
+{
+        return signal_each(0, but, NULL, signals, err);
 }
 
 int process_tree_signal_program(const char *program, const int *signals, struct stint_error *err)
 {
-        return signal_each(0, program, signals, err);
+        return signal_each(0, 0, program, signals, err);
 }
 
 int process_tree_count(struct stint_error *err)

@@ -20,6 +20,9 @@ int process_tree_adopt(struct stint_error *err);
  */
 int process_tree_signal(pid_t except, const int *signals, struct stint_error *err);
 
+/* The same, to all but that one and those that come from it. */
+int process_tree_signal_but(pid_t but, const int *signals, struct stint_error *err);
+
 /* The same, to those alone that run the program of this name (as in /proc/PID/comm, 15 bytes at most). */
 int process_tree_signal_program(const char *program, const int *signals, struct stint_error *err);
 

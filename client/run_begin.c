@@ -19,6 +19,8 @@
 #include "run_story.h"
 
 #define LINGER_LIMIT (15 * CLOCK_SECOND) /* for a coordinator whose program is gone to write its verdict and end */
+#define OTHER_JOB_LIMIT (10 * CLOCK_SECOND)
+#define ENDING_LIMIT (150 * CLOCK_SECOND) /* for another job that Slurm is ending: KillWait, and its epilog */
 
 /* ---- the run directory ----------------------------------------------------------------------------------------- */
 
@@ -29,7 +31,7 @@ static int make_dir(const char *path, struct stint_error *err)
         return error_system(err, errno, "the run directory %s cannot be created", path);
 }
 
-static int make_dirs(const char *path, struct stint_error *err)
+int begin_make_dirs(const char *path, struct stint_error *err)
 {
         char part[RUNDIR_PATH + RUNDIR_NAME];
         char *slash;
@@ -50,7 +52,7 @@ static int open_run_dir(struct run *r, struct stint_error *err)
 
         if (rundir_join(checkpoints, sizeof checkpoints, r->o->dir, RUNDIR_CHECKPOINTS, NULL, err) != 0)
                 return -1;
-        return make_dirs(checkpoints, err);
+        return begin_make_dirs(checkpoints, err);
 }
 
 static int read_identity(struct run *r, struct stint_error *err)
@@ -89,23 +91,49 @@ static int is_command_of_run(const struct run *r)
 }
 
 /* DONE ends the chain, for the command that the run belongs to. */
-int begin_is_needless(const struct run *r, int *code)
+static int is_done(const struct run *r, int64_t step)
 {
         char command[200];
-        int64_t step;
 
-        if (r->o->attend_fd >= 0 || r->identity.run_id[0] == '\0' || !done_read(r->o->dir, &step))
-                return 0;
         if (r->o->adopt || is_command_of_run(r)) {
                 log_notice("training is complete (step %" PRId64 "); nothing to do", step);
-                *code = 0;
-                return 1;
+                return 0;
         }
         log_error("this run directory (%s) belongs to `%s`, which is complete: give this command its own --stint-name, "
                   "or --stint-adopt",
                   r->o->dir, identity_command(command, sizeof command, &r->identity));
-        *code = EXIT_OWN;
-        return 1;
+        return EXIT_OWN;
+}
+
+/*
+ * A job that was started once more after its end, or a successor that was queued for nothing, ends here, with 0: what
+ * comes after it in its script has nothing to wait for.
+ */
+int begin_is_needless(const struct run *r, int *code)
+{
+        struct stopped stopped;
+        char before[64];
+        int64_t step;
+
+        *code = 0;
+        if (r->o->attend_fd >= 0)
+                return 0;
+        if (r->identity.run_id[0] != '\0' && done_read(r->o->dir, &step)) {
+                *code = is_done(r, step);
+                return 1;
+        }
+        if (stopped_read(r->o->dir, &stopped)) {
+                log_notice("this run was %s by %s; nothing to do until `stint resume %s`",
+                           stopped.cancelled ? "cancelled" : "stopped", stopped.by, r->o->dir);
+                return 1;
+        }
+        if (successor_of_cancelled(r->o->dir, before, sizeof before)) {
+                log_notice("job %s, which this one was to carry on after, was cancelled, so nothing is done; `stint resume %s` "
+                           "goes on with the run",
+                           before, r->o->dir);
+                return 1;
+        }
+        return 0;
 }
 
 /* ---- taking it over -------------------------------------------------------------------------------------------- */
@@ -135,16 +163,55 @@ static int agent_listens(const struct lease_holder *holder)
  * A program that was started by itself leaves its coordinator behind for a moment, which writes the verdict and goes.  That
  * moment is waited for; a coordinator that is needed, because its program lives, is not.
  */
+static int lingers(const struct lease_holder *other, const struct lease_holder *me)
+{
+        return other->attending && strcmp(other->host, me->host) == 0 && !agent_listens(other);
+}
+
+/*
+ * Of a holder on another node only Slurm can say that it is over.  1 it is; 0 it is not, or nobody says; -1 not yet: its
+ * job is being ended.
+ */
+static int slurm_says_over(struct run *r)
+{
+        struct scheduler *s = &r->deadline.scheduler;
+        const int own = strcmp(r->other.job, s->job) == 0;
+        struct scheduler_query query = { .question = SCHEDULER_STATE, .job = r->other.job };
+        struct scheduler_answer answer;
+        struct stint_error why;
+
+        if (strcmp(s->name, "slurm") != 0 || strcmp(r->other.scheduler, "slurm") != 0 || r->other.job[0] == '\0')
+                return 0;
+        if (own)
+                return r->other.restarts < s->restarts; /* an earlier turn of this very job */
+        if (scheduler_ask_wait(s, &query, OTHER_JOB_LIMIT, &answer, &why) != 0)
+                return log_warning("whether %s job %s is over cannot be asked: %s", s->name, r->other.job, why.text), 0;
+        if (answer.failed != 0 || answer.gone)
+                return answer.failed == 0;
+        return answer.state == SCHEDULER_RUNNING || answer.state == SCHEDULER_SUSPENDED ? 0 : -1;
+}
+
 static int take_in_time(struct run *r, const struct lease_holder *me, struct stint_error *err)
 {
-        const struct timespec pause = { 0, 50 * CLOCK_MS };
-        const int64_t until_ns = clock_now() + LINGER_LIMIT;
+        const struct timespec soon = { 0, 50 * CLOCK_MS }, later = { 2, 0 };
+        const int64_t linger_ns = clock_now() + LINGER_LIMIT, ending_ns = clock_now() + ENDING_LIMIT;
+        enum lease_take_over take = r->o->take_over ? LEASE_TAKE_ANY : LEASE_TAKE_FREE;
+        int over;
 
-        while (lease_take(&r->lease, r->o->dir, me, r->o->take_over, &r->other, err) != 0) {
-                if (err->code != EBUSY || !r->other.attending || strcmp(r->other.host, me->host) != 0 ||
-                    agent_listens(&r->other) || clock_now() > until_ns)
+        while (lease_take(&r->lease, r->o->dir, me, take, &r->other, err) != 0) {
+                if (err->code != EBUSY || take == LEASE_TAKE_ANY)
                         return -1;
-                nanosleep(&pause, NULL);
+                if (lingers(&r->other, me) && clock_now() < linger_ns) {
+                        nanosleep(&soon, NULL);
+                        continue;
+                }
+                over = slurm_says_over(r);
+                if (over == 0 || (over < 0 && clock_now() > ending_ns))
+                        return -1;
+                if (over > 0)
+                        take = LEASE_TAKE_OTHER; /* that one, and nobody who was quicker than we */
+                else
+                        nanosleep(&later, NULL);
         }
         return 0;
 }
@@ -162,6 +229,7 @@ static int take_lease(struct run *r, struct stint_error *err)
         me.stint = r->stint;
         snprintf(me.scheduler, sizeof me.scheduler, "%s", s->name);
         snprintf(me.job, sizeof me.job, "%s", s->job);
+        me.restarts = s->restarts;
         if (take_in_time(r, &me, err) != 0)
                 return -1;
         r->has_lease = 1;

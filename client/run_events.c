@@ -20,20 +20,24 @@
 
 #define NEAR (2 * CLOCK_SECOND)         /* so near to its end, a job that has SIGTERM has it because of that */
 #define TRIGGER_SLACK (250 * CLOCK_MS)  /* a deadline that moved by less has not moved */
+#define TERM_AGAIN (2 * CLOCK_SECOND)   /* between two signals that mean two things */
 #define KILL_WAIT_GUESS (5 * CLOCK_SECOND)
 
 /* ---- what a deadline means ------------------------------------------------------------------------------------- */
 
 static enum save_reason final_reason(const struct run_deadline *d)
 {
-        return d->cause == DEADLINE_PREEMPTED ? SAVE_PREEMPTED : SAVE_LIMIT;
+        /* At the end of a grace Slurm itself requeues the job: a preemption that was heard of stays the reason. */
+        if (d->cause == DEADLINE_PREEMPTED)
+                return SAVE_PREEMPTED;
+        return d->state == SCHEDULER_PENDING ? SAVE_REQUEUED : SAVE_LIMIT;
 }
 
 static int end_is_near(const struct run_deadline *d, int64_t near_ns)
 {
         int64_t left = run_deadline_left(d);
 
-        return d->state == SCHEDULER_COMPLETING || d->state == SCHEDULER_ENDED ||
+        return d->state == SCHEDULER_COMPLETING || d->state == SCHEDULER_ENDED || d->state == SCHEDULER_PENDING ||
                (left != CLOCK_NEVER && left <= near_ns);
 }
 
@@ -58,7 +62,7 @@ void event_deadline(void *arg, const struct run_deadline *d, int fresh)
                                                       (double)left_ns / (double)CLOCK_SECOND));
         if (d->cause == DEADLINE_PREEMPTED)
                 log_notice("stint %u: preempted: %s left", r->stint, duration_format(left, sizeof left, left_ns));
-        story_tell_deadline(r);
+        story_tell_deadline(r, AGENTS_ALL);
 }
 
 /* ---- signals --------------------------------------------------------------------------------------------------- */
@@ -68,7 +72,6 @@ static void after_signal(void *arg, const struct run_deadline *d, int fresh)
         struct run *r = arg;
         int64_t kill_wait_ns = r->o->kill_wait_ns > 0 ? r->o->kill_wait_ns : KILL_WAIT_GUESS;
 
-        (void)fresh;
         if (d->cancelled) {
                 note_cancelled(r);
                 saving_want(r, SAVE_STOP, -1, -1);
@@ -80,6 +83,8 @@ static void after_signal(void *arg, const struct run_deadline *d, int fresh)
                 saving_want(r, r->ending.limit, -1, -1);
                 /* What is in flight may still land; then there must be time left to be requeued. */
                 loop_end_program_in(r, kill_wait_ns * 6 / 10, "the time is over");
+        } else if (!fresh) {
+                saving_want(r, SAVE_SIGNAL, -1, -1);
         } else {
                 saving_want(r, d->cause == DEADLINE_PREEMPTED ? SAVE_PREEMPTED : SAVE_STOP, -1, -1);
         }
@@ -111,7 +116,7 @@ static void after_trigger(void *arg, const struct run_deadline *d, int fresh)
                 saving_want(r, final_reason(d), -1, -1);
         } else {
                 log_notice("stint %u: the deadline has moved; training goes on", r->stint);
-                story_tell_deadline(r);
+                story_tell_deadline(r, AGENTS_ALL);
         }
 }
 
@@ -120,6 +125,8 @@ static void on_trigger(struct run *r, const struct wire_agent_trigger *m)
         switch (m->reason) {
         case SAVE_INTERVAL:
         case SAVE_CALIBRATE:
+        case SAVE_USER:
+        case SAVE_DRAIN:
                 saving_want(r, m->reason, -1, -1);
                 break;
         case SAVE_LIMIT:
@@ -132,30 +139,96 @@ static void on_trigger(struct run *r, const struct wire_agent_trigger *m)
         }
 }
 
-static void after_term(void *arg, const struct run_deadline *d, int fresh)
+static int64_t longest_lead(const struct run *r)
 {
-        struct run *r = arg;
         int64_t lead_ns = NEAR;
         uint32_t i;
 
-        (void)fresh;
         for (i = 0; i < r->ranks.n; i++)
                 if (r->ranks.rank[i].lead_ns > lead_ns)
                         lead_ns = r->ranks.rank[i].lead_ns;
+        return lead_ns;
+}
+
+/*
+ * Slurm sends SIGTERM to steps when a grace begins, when a job is cancelled, requeued or out of time, and when somebody
+ * says `scancel --signal=TERM`; the signal itself does not tell which.  When nobody else does either, what can be saved
+ * now is saved, and training goes on.
+ */
+static void after_term(void *arg, const struct run_deadline *d, int fresh)
+{
+        struct run *r = arg;
+        const int before = r->term_missed;
+
+        r->term_missed = 0;
         if (d->cancelled) {
                 note_cancelled(r);
                 saving_want(r, SAVE_STOP, -1, -1);
         } else if (!run_deadline_has_scheduler(d)) {
                 saving_want(r, SAVE_STOP, -1, -1);
-        } else if (d->cause == DEADLINE_PREEMPTED || end_is_near(d, lead_ns)) {
+        } else if (d->cause == DEADLINE_PREEMPTED || end_is_near(d, longest_lead(r))) {
                 saving_want(r, final_reason(d), -1, -1);
+        } else if (!fresh) {
+                log_warning("stint %u: the agent had SIGTERM, and nobody says why; saving in any case", r->stint);
+                saving_want(r, SAVE_SIGNAL, -1, -1);
         } else {
+                r->term_missed = before;
                 log_notice("stint %u: the agent had SIGTERM, but the scheduler knows of no end; training goes on",
                            r->stint);
         }
 }
 
+/*
+ * The agents of all nodes have the signal within a moment, each perhaps twice, once by its guard: the scheduler is asked
+ * once, and once more by event_tick when it knew of no end.
+ */
+static void on_term(struct run *r)
+{
+        const int64_t now_ns = clock_now();
+
+        if (r->term_ns > 0 && now_ns - r->term_ns < TERM_AGAIN) {
+                r->term_missed = 1;
+                return;
+        }
+        r->term_ns = now_ns;
+        run_deadline_ask(&r->deadline, after_term, r);
+}
+
+static void after_missed_term(void *arg, const struct run_deadline *d, int fresh)
+{
+        if (!fresh || d->cancelled || d->cause == DEADLINE_PREEMPTED || end_is_near(d, longest_lead(arg)))
+                after_term(arg, d, fresh);
+}
+
+/* What came so shortly after a signal that meant nothing may have been the start of a grace. */
+void event_tick(struct run *r)
+{
+        if (!r->term_missed || r->over || clock_now() - r->term_ns < TERM_AGAIN)
+                return;
+        r->term_missed = 0;
+        run_deadline_ask(&r->deadline, after_missed_term, r);
+}
+
 /* ---- ranks ----------------------------------------------------------------------------------------------------- */
+
+/* Of more ranks than this the journal does not say where each is. */
+#define PLACES_MOST 64
+
+/* Where the ranks are and what they see: history, for people; no number in it is ever used again. */
+static json_t *places(const struct run *r)
+{
+        json_t *all = json_array();
+        uint32_t i;
+
+        for (i = 0; i < r->ranks.n && i < PLACES_MOST; i++) {
+                const struct run_rank *rank = &r->ranks.rank[i];
+                char devices[4 * sizeof rank->devices];
+
+                json_array_append_new(all, json_pack("{s:s, s:s}", "node", r->agents.agent[rank->agent].node, "devices",
+                                                     log_escape(devices, sizeof devices, rank->devices)));
+        }
+        return all;
+}
 
 static void on_rank(struct run *r, unsigned agent, const struct wire_agent_rank *m)
 {
@@ -168,8 +241,8 @@ static void on_rank(struct run *r, unsigned agent, const struct wire_agent_rank 
         if (r->ranks.present < r->ranks.n)
                 return;
         story_note(r, "attached",
-                   json_pack("{s:I, s:I, s:s}", "ranks", (json_int_t)m->ranks, "pid", (json_int_t)m->pid, "program",
-                             m->program));
+                   json_pack("{s:I, s:I, s:s, s:o}", "ranks", (json_int_t)m->ranks, "pid", (json_int_t)m->pid, "program",
+                             m->program, "places", places(r)));
         saving_rank_came(r);
 }
 
@@ -295,7 +368,10 @@ static void on_message(void *arg, unsigned agent, const struct wire_header *mess
                 on_trigger(r, m);
                 break;
         case WIRE_AGENT_TERM:
-                run_deadline_ask(&r->deadline, after_term, r);
+                on_term(r);
+                break;
+        case WIRE_AGENT_ASK_DEADLINE:
+                run_deadline_refresh(&r->deadline);
                 break;
         case WIRE_AGENT_ASK_SAVE: {
                 const struct wire_agent_ask_save *ask = m;
@@ -340,10 +416,10 @@ static void on_ready(void *arg, unsigned agent)
         struct run *r = arg;
         struct stint_error err;
 
-        (void)agent;
-        story_tell_deadline(r);
-        story_tell_measured(r);
-        story_tell_best(r);
+        saving_agent_came(r, agent);
+        story_tell_deadline(r, agent);
+        story_tell_measured(r, agent);
+        story_tell_best(r, agent);
         if (!agents_all_ready(&r->agents))
                 return;
         snprintf(r->lease.holder.agent, sizeof r->lease.holder.agent, "%s", r->agents.agent[0].socket);
@@ -358,10 +434,12 @@ static void on_ready(void *arg, unsigned agent)
 static void on_lost(void *arg, unsigned agent, const char *how, int restarting)
 {
         struct run *r = arg;
+        char who[100];
 
-        log_warning("stint %u: the agent died (%s); %s", r->stint, how,
+        agents_who(&r->agents, agent, who, sizeof who);
+        log_warning("stint %u: %s died (%s); %s", r->stint, who, how,
                     restarting ? "it is started again" : "that was too often within a minute: training goes on without checkpoints, and this stint saves nothing more");
-        story_note(r, "agent_lost", json_pack("{s:s, s:b}", "how", how, "restarting", restarting));
+        story_note(r, "agent_lost", json_pack("{s:s, s:b, s:s}", "how", how, "restarting", restarting, "agent", who));
         ranks_leave_agent(&r->ranks, agent);
         saving_agent_lost(r, restarting);
         restore_rank_gone(r);
@@ -379,7 +457,14 @@ const struct agents_events story_agents_events = { on_ready, on_message, on_lost
 
 /* ---- verbs ----------------------------------------------------------------------------------------------------- */
 
-void event_verb(void *arg, enum wire_verb_what what)
+uint32_t event_verb(void *arg, enum wire_verb_what what)
 {
-        saving_want(arg, what == VERB_STOP ? SAVE_STOP : SAVE_USER, -1, -1);
+        struct run *r = arg;
+        const struct save *s = &r->save;
+        int waits;
+
+        saving_want(r, what == VERB_STOP ? SAVE_STOP : SAVE_USER, -1, -1);
+        waits = r->wanted_final != SAVE_NONE ||
+                (save_in_flight(s) && s->pending != SAVE_NONE && !save_is_final(s->reason));
+        return waits ? s->id + 1 : s->id;
 }

@@ -61,7 +61,7 @@ static uid_t own_files_uid(const char *run_dir)
 }
 
 /* What another user has written may say anything, also that it is ours. */
-static int check_owner(const char *path, const char *run_dir, struct stint_error *err)
+int identity_check_owner(const char *path, const char *run_dir, struct stint_error *err)
 {
         struct stat st;
 
@@ -93,7 +93,7 @@ int identity_read(struct identity *id, const char *run_dir, struct stint_error *
         if (rundir_join(path, sizeof path, run_dir, RUNDIR_RUN, NULL, err) != 0 ||
             durable_read(path, MOST_BYTES, &text, &n, err) != 0)
                 return -1;
-        if (check_owner(path, run_dir, err) != 0) {
+        if (identity_check_owner(path, run_dir, err) != 0) {
                 free(text);
                 return -1;
         }
@@ -271,4 +271,50 @@ int done_write(const char *run_dir, const char *run_id, uint32_t stint, int64_t 
                 return -1;
         fault_point("complete.after_done"); /* whatever it says: the run is complete */
         return 0;
+}
+
+/* ---- STOPPED --------------------------------------------------------------------------------------------------- */
+
+int stopped_read(const char *run_dir, struct stopped *stopped)
+{
+        char path[RUNDIR_PATH + RUNDIR_NAME];
+        const char *by, *when;
+        struct stat st;
+        json_t *root;
+
+        *stopped = (struct stopped){ 0 };
+        if (rundir_join(path, sizeof path, run_dir, RUNDIR_STOPPED, NULL, NULL) != 0 || stat(path, &st) != 0)
+                return 0;
+        root = json_file_read(run_dir, RUNDIR_STOPPED);
+        stopped->cancelled = json_is_true(json_object_get(root, "cancelled"));
+        by = json_string_value(json_object_get(root, "by"));
+        when = json_string_value(json_object_get(root, "time"));
+        snprintf(stopped->by, sizeof stopped->by, "%s", by == NULL ? "somebody" : by);
+        snprintf(stopped->when, sizeof stopped->when, "%s", when == NULL ? "" : when);
+        json_decref(root);
+        return 1;
+}
+
+int stopped_write(const char *run_dir, int cancelled, struct stint_error *err)
+{
+        char when[32], host[64] = "", by[128];
+        const struct passwd *pw = getpwuid(getuid());
+
+        gethostname(host, sizeof host - 1);
+        snprintf(by, sizeof by, "%s on %s", pw == NULL ? "somebody" : pw->pw_name, host);
+        return write_json(run_dir, RUNDIR_STOPPED,
+                          json_pack("{s:s, s:s, s:b}", "time", clock_format(when, sizeof when, clock_wall()), "by", by,
+                                    "cancelled", cancelled),
+                          err);
+}
+
+int stopped_remove(const char *run_dir, struct stint_error *err)
+{
+        char path[RUNDIR_PATH + RUNDIR_NAME];
+
+        if (rundir_join(path, sizeof path, run_dir, RUNDIR_STOPPED, NULL, err) != 0)
+                return -1;
+        if (unlink(path) != 0 && errno != ENOENT)
+                return error_system(err, errno, "%s cannot be removed", path);
+        return durable_sync_dir(run_dir, err);
 }

@@ -33,10 +33,10 @@ static json_t *holder_to_json(const struct lease_holder *h)
 {
         char when[32];
 
-        return json_pack("{s:I, s:I, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:b, s:s, s:I}", "epoch",
+        return json_pack("{s:I, s:I, s:s, s:s, s:I, s:I, s:s, s:s, s:I, s:s, s:s, s:b, s:s, s:I}", "epoch",
                          (json_int_t)h->epoch, "stint", (json_int_t)h->stint, "host", h->host, "boot_id", h->boot_id,
                          "pid", (json_int_t)h->pid, "start_ticks", (json_int_t)h->start_ticks, "scheduler",
-                         h->scheduler, "job", h->job, "agent", h->agent, "control", h->control, "attending",
+                         h->scheduler, "job", h->job, "restarts", (json_int_t)h->restarts, "agent", h->agent, "control", h->control, "attending",
                          h->attending, "since", clock_format(when, sizeof when, h->since_wall_ns), "since_ns",
                          (json_int_t)h->since_wall_ns);
 }
@@ -72,6 +72,7 @@ static int holder_from_json(struct lease_holder *h, json_t *object)
         if (json_unpack(object, "{s:I, s:I, s:I, s:I, s:I, s:b}", "epoch", &epoch, "stint", &stint, "pid", &pid,
                         "start_ticks", &ticks, "since_ns", &since, "attending", &h->attending) != 0)
                 return -1;
+        h->restarts = (uint32_t)json_integer_value(json_object_get(object, "restarts"));
         h->epoch = (uint64_t)epoch;
         h->stint = (uint32_t)stint;
         h->pid = (pid_t)pid;
@@ -289,19 +290,26 @@ static int write_holder(struct lease *l, int replace, struct stint_error *err)
         return rc;
 }
 
+static int same_holder(const struct lease_holder *a, const struct lease_holder *b)
+{
+        return a->epoch == b->epoch && a->pid == b->pid && a->start_ticks == b->start_ticks &&
+               strcmp(a->host, b->host) == 0 && strcmp(a->boot_id, b->boot_id) == 0;
+}
+
 /* With the lock held: looks who holds it, and writes ourselves if that may be. */
-static int take_locked(struct lease *l, int take_over, struct lease_holder *other, struct stint_error *err)
+static int take_locked(struct lease *l, enum lease_take_over take_over, struct lease_holder *other, struct stint_error *err)
 {
         struct lease_holder held = { 0 };
         struct stint_error problem = { 0 };
         uint64_t last = epoch_last(l->lock_fd);
         int over, there = holder_read(l->path, &held, &problem) == 0;
 
-        if (!there && problem.code != ENOENT && !(problem.code == EBADMSG && take_over))
+        if (!there && problem.code != ENOENT && !(problem.code == EBADMSG && take_over == LEASE_TAKE_ANY))
                 return error_set(err, problem.code, "%s", problem.text);
         if (there) {
                 over = holder_over(&held);
-                if (over != 1 && !take_over) {
+                if (over != 1 && take_over != LEASE_TAKE_ANY &&
+                    !(take_over == LEASE_TAKE_OTHER && same_holder(&held, other))) {
                         if (other != NULL)
                                 *other = held;
                         return refuse(&held, over, err);
@@ -316,7 +324,7 @@ static int take_locked(struct lease *l, int take_over, struct lease_holder *othe
         return 0;
 }
 
-int lease_take(struct lease *l, const char *run_dir, const struct lease_holder *me, int take_over,
+int lease_take(struct lease *l, const char *run_dir, const struct lease_holder *me, enum lease_take_over take_over,
                struct lease_holder *other, struct stint_error *err)
 {
         struct lease taken = { .holder = *me };
@@ -341,12 +349,6 @@ int lease_take(struct lease *l, const char *run_dir, const struct lease_holder *
 }
 
 /* ---- holding it ------------------------------------------------------------------------------------------------ */
-
-static int same_holder(const struct lease_holder *a, const struct lease_holder *b)
-{
-        return a->epoch == b->epoch && a->pid == b->pid && a->start_ticks == b->start_ticks &&
-               strcmp(a->host, b->host) == 0 && strcmp(a->boot_id, b->boot_id) == 0;
-}
 
 int lease_check(const struct lease *l, struct stint_error *err)
 {

@@ -18,6 +18,7 @@ struct lease_holder {
         pid_t pid;
         uint64_t start_ticks;   /* of that pid, from /proc/PID/stat, against pid reuse */
         char scheduler[16], job[64];
+        uint32_t restarts;      /* of that job: a requeued one has the same id */
         char agent[104];        /* abstract socket of the agent, "" until known */
         char control[104];      /* abstract socket on which `stint run` hears verbs */
         int64_t since_wall_ns;
@@ -33,11 +34,17 @@ struct lease {
 /* Fills in what says which process this is: host, boot_id, pid, start_ticks, since_wall_ns. */
 void lease_self(struct lease_holder *me);
 
+enum lease_take_over {
+        LEASE_TAKE_FREE = 0, /* only from a holder that is provably over */
+        LEASE_TAKE_ANY,      /* from whoever holds it */
+        LEASE_TAKE_OTHER     /* from *other too, of which somebody else has said that it is over */
+};
+
 /*
- * Takes the lease for *me (epoch is filled in).  -1 with EBUSY when somebody holds it: *other (may be NULL) then tells
- * who, and the sentence too, with what to do.  A holder that is provably over is replaced; take_over replaces any.
+ * Takes the lease for *me (epoch is filled in).  -1 with EBUSY when somebody holds it: *other (may be NULL, but not with
+ * LEASE_TAKE_OTHER) then tells who, and the sentence too, with what to do.
  */
-int lease_take(struct lease *l, const char *run_dir, const struct lease_holder *me, int take_over,
+int lease_take(struct lease *l, const char *run_dir, const struct lease_holder *me, enum lease_take_over take_over,
                struct lease_holder *other, struct stint_error *err);
 
 /* Writes changed fields of l->holder (agent, control). */

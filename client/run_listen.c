@@ -4,7 +4,9 @@
  * goes to run_saving.c.  A peer that says anything else is cut off.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -46,7 +48,8 @@ static void on_client_readable(uv_poll_t *poll, int status, int events)
                 return;
         }
         client->asked = 1;
-        client->all->on_verb(client->all->arg, verb->what);
+        client->save_id = 0; /* a refusal comes at once */
+        client->save_id = client->all->on_verb(client->all->arg, verb->what);
 }
 
 static void take_client(struct listen *l, int fd)
@@ -71,34 +74,54 @@ static void take_client(struct listen *l, int fd)
         close(fd);
 }
 
+static void on_knock(uv_poll_t *poll, int status, int events);
+
+static void on_rested(uv_timer_t *timer)
+{
+        struct listen *l = timer->data;
+
+        uv_poll_start(&l->poll, UV_READABLE, on_knock);
+}
+
 static void on_knock(uv_poll_t *poll, int status, int events)
 {
         struct listen *l = poll->data;
+        int left, fd, strangers = 0;
         uid_t uid;
         pid_t pid;
-        int fd;
 
         (void)events;
         if (status < 0)
                 return;
-        fd = channel_accept(l->fd, &uid, &pid, NULL);
-        if (fd < 0)
-                return;
-        if (uid == getuid() || uid == 0) {
-                take_client(l, fd);
-                return;
+        for (left = STRANGER_AT_ONCE; left > 0 && (fd = channel_accept(l->fd, &uid, &pid, NULL)) >= 0; left--) {
+                if (!stranger_is(uid)) {
+                        take_client(l, fd);
+                        continue;
+                }
+                close(fd);
+                strangers++;
+                if (strangers_news(&l->strangers, uid))
+                        log_warning("uid %u (process %d) tried to give orders to this run and was not heard. It is not "
+                                    "told again",
+                                    (unsigned)uid, (int)pid);
         }
-        log_warning("uid %u (pid %d) tried to give orders to this run and was not heard", (unsigned)uid, (int)pid);
-        close(fd);
+        if (strangers == 0)
+                return;
+        uv_poll_stop(&l->poll);
+        uv_timer_start(&l->rest, on_rested, STRANGER_REST_MS, 0);
 }
 
 int listen_open(struct listen *l, uv_loop_t *loop, const char *run_id, uint32_t stint,
-                void (*on_verb)(void *arg, enum wire_verb_what what), void *arg, struct stint_error *err)
+                uint32_t (*on_verb)(void *arg, enum wire_verb_what what), void *arg, struct stint_error *err)
 {
+        uint64_t number;
         int rc;
 
-        *l = (struct listen){ .loop = loop, .on_verb = on_verb, .arg = arg };
-        snprintf(l->name, sizeof l->name, "stint-run-%u-%.16s-%u-%d", (unsigned)getuid(), run_id, stint, (int)getpid());
+        *l = (struct listen){ .loop = loop, .fd = -1, .on_verb = on_verb, .arg = arg };
+        /* As with the agent's name: who cannot guess it cannot be there first. */
+        if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+                return error_system(err, errno, "no random bytes for the name of the socket for verbs");
+        snprintf(l->name, sizeof l->name, "stint-run-%u-%.8s-%u-%016" PRIx64, (unsigned)getuid(), run_id, stint, number);
         l->fd = channel_listen(l->name, err);
         if (l->fd < 0)
                 return -1;
@@ -108,12 +131,13 @@ int listen_open(struct listen *l, uv_loop_t *loop, const char *run_id, uint32_t 
                 l->fd = -1;
                 return error_set(err, -rc, "the socket for verbs cannot be watched: %s", uv_strerror(rc));
         }
-        l->poll.data = l;
+        uv_timer_init(loop, &l->rest);
+        l->poll.data = l->rest.data = l;
         uv_poll_start(&l->poll, UV_READABLE, on_knock);
         return 0;
 }
 
-void listen_answer(struct listen *l, int code, int64_t step, uint64_t bytes, int64_t took_ns, const char *text)
+void listen_answer(struct listen *l, uint32_t save_id, int code, int64_t step, uint64_t bytes, int64_t took_ns, const char *text)
 {
         struct wire_verb_answer answer = { .code = code, .step = step, .bytes = bytes, .took_ns = took_ns };
         int i;
@@ -121,7 +145,7 @@ void listen_answer(struct listen *l, int code, int64_t step, uint64_t bytes, int
         WIRE_INIT(&answer, WIRE_VERB_ANSWER);
         wire_text(answer.text, sizeof answer.text, text);
         for (i = 0; i < LISTEN_CLIENTS; i++)
-                if (l->client[i].used && l->client[i].asked) {
+                if (l->client[i].used && l->client[i].asked && (save_id == 0 || l->client[i].save_id <= save_id)) {
                         channel_send(l->client[i].fd, &answer, sizeof answer, NULL, 0, NULL);
                         end_client(&l->client[i]);
                 }
@@ -143,5 +167,6 @@ void listen_close(struct listen *l)
                 return;
         for (i = 0; i < LISTEN_CLIENTS; i++)
                 end_client(&l->client[i]);
+        uv_close((uv_handle_t *)&l->rest, NULL);
         uv_close((uv_handle_t *)&l->poll, on_listener_closed);
 }

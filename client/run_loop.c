@@ -16,6 +16,7 @@
 #include "run_events.h"
 #include "run_loop.h"
 #include "run_saving.h"
+#include "run_stopped.h"
 #include "run_story.h"
 
 #define AGENT_START_LIMIT (30 * CLOCK_SECOND) /* then the program starts without waiting for it */
@@ -106,7 +107,7 @@ void loop_look_for_end(struct run *r)
         if (r->over || !program_is_over(r) || save_in_flight(&r->save) || r->completing || work_pending(&r->work))
                 return;
         r->over = 1;
-        listen_answer(&r->listen, ECANCELED, r->landed_step, 0, 0, "the program has ended");
+        listen_answer(&r->listen, 0, ECANCELED, r->landed_step, 0, 0, "the program has ended");
         listen_close(&r->listen);
         agents_stop(&r->agents, AGENT_STOP_LIMIT);
 }
@@ -153,6 +154,10 @@ static void on_tick(uv_timer_t *timer)
         struct run *r = timer->data;
 
         progress_tick(r);
+        event_tick(r);
+        saving_tick(r);
+        stopped_look(r);
+        successor_tick(r);
         if (!r->child.started && clock_now() - r->began_ns > AGENT_START_LIMIT && !r->over) {
                 log_warning("stint %u: the agent has not answered for %d s; the program is started all the same",
                             r->stint, (int)(AGENT_START_LIMIT / CLOCK_SECOND));

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "clock.h"
 #include "run_ranks.h"
@@ -47,6 +48,7 @@ int ranks_arrive(struct ranks *r, unsigned agent, const struct wire_agent_rank *
         rank->complete = 0;
         rank->agent = agent;
         rank->pid = m->pid;
+        memcpy(rank->devices, m->devices, sizeof rank->devices);
         return 0;
 }
 
@@ -68,7 +70,7 @@ void ranks_leave_agent(struct ranks *r, unsigned agent)
         uint32_t i;
 
         for (i = 0; i < r->n; i++)
-                if (r->rank[i].present && r->rank[i].agent == agent) {
+                if (r->rank[i].present && (r->rank[i].agent == agent || agent == UINT32_MAX)) {
                         r->rank[i].present = 0;
                         r->present--;
                         r->cut_off = 1;

@@ -13,6 +13,7 @@ struct run_rank {
         int present, complete;
         unsigned agent;             /* where it is */
         uint32_t pid;
+        char devices[128];          /* its CUDA_VISIBLE_DEVICES */
         int64_t step;               /* last known; -1 before the first */
         int64_t step_p50_ns, step_p99_ns, lead_ns;
         uint64_t state_bytes;
@@ -33,7 +34,7 @@ int ranks_arrive(struct ranks *r, unsigned agent, const struct wire_agent_rank *
 /* It is gone; 1 when it was there. */
 int ranks_leave(struct ranks *r, const struct wire_agent_gone *m);
 
-/* All ranks of a lost agent are cut off. */
+/* All ranks of a lost agent are cut off; UINT32_MAX: of all agents. */
 void ranks_leave_agent(struct ranks *r, unsigned agent);
 
 void ranks_progress(struct ranks *r, const struct wire_agent_progress *m);

@@ -1,96 +1,139 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * run_requeue: the last thing a stint does that ran into its limit.  Called by run_story.c when the loop is over.
- * SIGTERM alone is never a reason: the scheduler is asked right before, and a job that it calls cancelled stays so.
+ * SIGTERM alone is never a reason: a step that trapped it and requeued brought a cancelled job back to life, so the
+ * scheduler looks right before, in the same question.
  */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "run_requeue.h"
 
-#define ANSWER_LIMIT (5 * CLOCK_SECOND)
+/* One answer: stint-slurm makes up to five requests for it, and bounds each. */
+#define ANSWER_LIMIT_LOCAL (5 * CLOCK_SECOND)
+#define ANSWER_LIMIT (90 * CLOCK_SECOND)
+#define AGAIN_MOST (30 * CLOCK_SECOND) /* between two attempts */
 
-/* Waits for the answer that is on its way. */
-static int await(struct scheduler *s, struct scheduler_answer *answer, struct stint_error *err)
+enum requeued requeue_outcome(const struct scheduler_answer *answer, const struct stint_error *err, int *again)
 {
-        int64_t until = clock_now() + ANSWER_LIMIT, left;
-        struct pollfd pfd = { .fd = s->fd, .events = POLLIN };
+        int code = answer == NULL ? err->code : answer->failed;
 
-        while ((left = until - clock_now()) > 0) {
-                if (poll(&pfd, 1, (int)(left / CLOCK_MS) + 1) <= 0)
-                        continue;
-                if (scheduler_read(s, answer, err) == 0)
-                        return 0;
-                if (err->code != EAGAIN)
-                        return -1;
-        }
-        return error_set(err, ETIMEDOUT, "the scheduler has not answered within %d s",
-                         (int)(ANSWER_LIMIT / CLOCK_SECOND));
+        *again = code == ETIMEDOUT || (answer == NULL && code == ECONNRESET);
+        if (answer == NULL || code == ETIMEDOUT || code == ECANCELED || code == ESRCH)
+                return REQUEUE_NOT;
+        if (answer->state == SCHEDULER_CANCELLED)
+                return REQUEUE_NOT;
+        return code == 0 ? REQUEUE_GRANTED : REQUEUE_REFUSED;
 }
 
-static int ask(struct scheduler *s, enum scheduler_question question, struct scheduler_answer *answer,
-               struct stint_error *err)
+/* One attempt; *again: nobody answered, and that may pass. */
+static enum requeued attempt(struct scheduler *s, char *text, size_t size, int *again)
 {
-        if (s->asked && await(s, answer, err) != 0) /* an older question's answer, which nobody waits for */
-                return -1;
-        if (scheduler_ask(s, question, err) != 0 || await(s, answer, err) != 0)
-                return -1;
-        return answer->failed == 0 ? 0 : error_set(err, answer->failed, "%s", answer->text);
-}
-
-static enum requeued try_it(struct scheduler *s, char *text, size_t size)
-{
+        const struct scheduler_query query = { .question = SCHEDULER_REQUEUE };
+        const int local = strcmp(s->name, "local") == 0;
         struct scheduler_answer answer;
         struct stint_error err = { 0 };
+        enum requeued outcome;
 
-        if (s->fd < 0) {
+        if (scheduler_ask_wait(s, &query, local ? ANSWER_LIMIT_LOCAL : ANSWER_LIMIT, &answer, &err) != 0) {
+                outcome = requeue_outcome(NULL, &err, again);
+                snprintf(text, size, "%s", err.text);
+        } else {
+                outcome = requeue_outcome(&answer, NULL, again);
+                snprintf(text, size, "%s",
+                         answer.text[0] != '\0' || outcome == REQUEUE_GRANTED ? answer.text
+                                                                              : "the scheduler does not run this job again");
+        }
+        *again &= !local;
+        return outcome;
+}
+
+/*
+ * A SIGTERM between two attempts (it is blocked since the loop began) is a controller's that is back, and has seen that the
+ * time is over: what can be requeued now is over for good KillWait later, so it is asked at once.
+ */
+static enum requeued try_it(struct scheduler *s, int64_t patience_ns, char *text, size_t size)
+{
+        const int64_t until_ns = clock_now() + patience_ns;
+        int64_t pause_ns = CLOCK_SECOND;
+        enum requeued outcome;
+        int again, said = 0;
+        sigset_t term;
+
+        sigemptyset(&term);
+        sigaddset(&term, SIGTERM);
+        if (!scheduler_is_there(s)) {
                 snprintf(text, size, "there is no scheduler that could run it again");
                 return REQUEUE_NOT;
         }
-        if (ask(s, SCHEDULER_STATE, &answer, &err) != 0) {
-                snprintf(text, size, "%s", err.text);
-                return REQUEUE_NOT;
+        while ((outcome = attempt(s, text, size, &again)) == REQUEUE_NOT && again && clock_now() + pause_ns < until_ns) {
+                const struct timespec pause = { pause_ns / CLOCK_SECOND, pause_ns % CLOCK_SECOND };
+
+                if (!said++)
+                        log_warning("the requeue was not answered (%s); it is asked for again", text);
+                if (sigtimedwait(&term, NULL, &pause) == SIGTERM)
+                        pause_ns = CLOCK_SECOND;
+                else
+                        pause_ns = 2 * pause_ns < AGAIN_MOST ? 2 * pause_ns : AGAIN_MOST;
         }
-        if (answer.state == SCHEDULER_CANCELLED) {
-                snprintf(text, size, "the job was cancelled");
-                return REQUEUE_NOT;
-        }
-        if (!answer.can_requeue) {
-                snprintf(text, size, "%s",
-                         answer.text[0] != '\0' ? answer.text : "the scheduler does not run this job again");
-                return REQUEUE_NOT;
-        }
-        if (ask(s, SCHEDULER_REQUEUE, &answer, &err) != 0) {
-                snprintf(text, size, "%s", err.text);
-                return REQUEUE_NOT;
-        }
-        snprintf(text, size, "%s", answer.text);
-        return REQUEUE_GRANTED;
+        return outcome;
 }
 
-enum requeued requeue_ask(struct scheduler *s, struct journal *j, char *text, size_t size)
+enum requeued requeue_ask(struct scheduler *s, struct journal *j, int64_t patience_ns, char *text, size_t size)
 {
-        enum requeued answer = try_it(s, text, size);
+        enum requeued outcome = try_it(s, patience_ns, text, size);
         struct stint_error err;
 
-        if (journal_add(j, "requeue", json_pack("{s:b, s:s}", "granted", answer == REQUEUE_GRANTED, "text", text),
+        if (journal_add(j, "requeue", json_pack("{s:b, s:s}", "granted", outcome == REQUEUE_GRANTED, "text", text),
                         &err) != 0)
                 log_warning("%s", err.text);
-        return answer;
+        return outcome;
 }
 
-void requeue_wait_for_end(int64_t limit_ns)
+/*
+ * The batch script, to be waited for: slurmstepd makes it the leader of a process group, and a number is not given to
+ * another process while a group has it.  -1: it is not known, as in a group of our own (`set -m`).
+ */
+static int batch_script(int *is_gone)
 {
-        struct timespec limit = { limit_ns / CLOCK_SECOND, limit_ns % CLOCK_SECOND };
+        pid_t leader = getpgrp();
+        int fd;
+
+        *is_gone = 0;
+        if (leader == getpid())
+                return -1;
+        fd = pidfd_open(leader, 0);
+        *is_gone = fd < 0 && (errno == ESRCH || errno == EINVAL);
+        return fd;
+}
+
+int requeue_wait_for_end(int64_t limit_ns)
+{
+        const int64_t until_ns = clock_now() + limit_ns;
+        struct pollfd script = { .events = POLLIN };
+        int64_t left_ns = limit_ns;
         sigset_t ends;
+        int is_gone;
 
         sigemptyset(&ends);
         sigaddset(&ends, SIGTERM);
         sigaddset(&ends, SIGINT);
+        sigaddset(&ends, SIGHUP);
         sigprocmask(SIG_BLOCK, &ends, NULL);
-        sigtimedwait(&ends, NULL, &limit);
+        script.fd = batch_script(&is_gone);
+        while (!is_gone && left_ns > 0) {
+                is_gone = poll(&script, 1, (int)(left_ns / CLOCK_MS) + 1) > 0;
+                left_ns = until_ns - clock_now();
+        }
+        if (script.fd >= 0)
+                close(script.fd);
+        return is_gone;
 }

@@ -70,9 +70,8 @@ static void forget_ranks(struct save *s)
         s->delay_ns = s->copy_ns = s->hash_ns = s->write_ns = 0;
 }
 
-static enum saving_act move(struct save *s, enum saving_event event, int retry)
+static enum saving_act move_on(struct save *s, enum saving_event event, int may_retry)
 {
-        int may_retry = retry && save_must_land(s->reason) && s->attempt < SAVING_ATTEMPTS;
         enum saving_act act = save_next(&s->state, event, may_retry);
 
         if (act == SAVING_CLEAR && event != SAVING_START_DIRTY) {
@@ -81,7 +80,13 @@ static enum saving_act move(struct save *s, enum saving_event event, int retry)
         }
         if (act == SAVING_FAIL)
                 s->dirty = 1;
+        s->unasked_ns = 0;
         return act;
+}
+
+static enum saving_act move(struct save *s, enum saving_event event, int retry)
+{
+        return move_on(s, event, retry && save_must_land(s->reason) && s->attempt < SAVING_ATTEMPTS);
 }
 
 /* ---- wishes ---------------------------------------------------------------------------------------------------- */
@@ -231,6 +236,14 @@ enum saving_act save_broken(struct save *s, const char *text, int retry)
                 return SAVING_NOTHING;
         wire_text(s->text, sizeof s->text, text);
         return move(s, SAVING_BROKEN, retry);
+}
+
+enum saving_act save_agent_lost(struct save *s, const char *text)
+{
+        if ((s->state != SAVING_WANTED && s->state != SAVING_SEALING) || s->unasked_ns != 0)
+                return SAVING_NOTHING; /* what is asked next is asked of everybody */
+        wire_text(s->text, sizeof s->text, text);
+        return move_on(s, SAVING_BROKEN, 1);
 }
 
 enum saving_act save_cleared(struct save *s)

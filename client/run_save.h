@@ -66,6 +66,7 @@ struct save {
         int64_t failed_step;         /* of the last save that failed; 0 when none did, or before it had a step */
         int64_t too_soon_ns;         /* so long after a save, an interval save is dropped: another has just been made */
         int dirty;                   /* a failed save may have left a part */
+        int64_t unasked_ns;          /* since when it waits for ranks whose agent died, asked of nobody; 0: it does not */
         char text[WIRE_TEXT];        /* why it failed */
 };
 
@@ -89,6 +90,12 @@ int save_begin(struct save *s, enum save_reason reason, int64_t step, uint32_t r
 enum saving_act save_sealed(struct save *s, const struct wire_agent_sealed *m, int64_t now_ns);
 enum saving_act save_failed(struct save *s, const struct wire_agent_save_failed *m);
 enum saving_act save_rank_gone(struct save *s, uint32_t rank);
+
+/*
+ * An agent died and comes back, and ranks of others hold their part of this save: another attempt, however many there
+ * were.  Only of a save that must land.
+ */
+enum saving_act save_agent_lost(struct save *s, const char *text);
 
 /* The save in flight cannot land, for the reason in text; retry 0: not even at a second attempt. */
 enum saving_act save_broken(struct save *s, const char *text, int retry);

@@ -17,6 +17,8 @@
 #include "run_saving.h"
 #include "run_story.h"
 
+#define AGENT_BACK (15 * CLOCK_SECOND) /* for ranks to find an agent that died and came back; libstint tries for 10 s */
+
 static void act_on(struct run *r, enum saving_act act);
 static void begin_pending(struct run *r);
 
@@ -110,7 +112,7 @@ static void refuse(struct run *r, enum save_reason reason, int32_t rank, const c
                    json_pack("{s:I, s:s, s:I, s:b, s:s}", "id", (json_int_t)0, "reason", save_reason_name(reason),
                              "step", (json_int_t)ranks_step(&r->ranks), "landed", 0, "text", text));
         tell_agents(r, 0, rank, 0, ranks_step(&r->ranks), 0, 0, text);
-        listen_answer(&r->listen, ECANCELED, ranks_step(&r->ranks), 0, 0, text);
+        listen_answer(&r->listen, 0, ECANCELED, ranks_step(&r->ranks), 0, 0, text);
 }
 
 /* ---- beginning ------------------------------------------------------------------------------------------------- */
@@ -158,11 +160,13 @@ static void begin(struct run *r, enum save_reason reason, int32_t rank, int64_t 
 
         if (cannot_begin(r, text, sizeof text)) {
                 /* An agent that died comes back, and its programs to it: what must land waits for them. */
-                if (save_must_land(reason) && r->ranks.ever && agents_any_restarting(&r->agents) &&
-                    !r->ending.lease_lost)
+                if (save_must_land(reason) && r->ranks.ever && !r->ending.lease_lost &&
+                    (agents_any_restarting(&r->agents) || r->ranks.cut_off)) {
                         r->wanted_final = reason;
-                else
+                        r->wanted_ns = clock_now();
+                } else {
                         refuse(r, reason, rank, text);
+                }
                 return;
         }
         r->wanted_final = SAVE_NONE;
@@ -179,7 +183,7 @@ void saving_want(struct run *r, enum save_reason reason, int32_t rank, int64_t s
         if (r->over || r->ending.stop != SAVE_NONE) {
                 tell_agents(r, 0, rank, 0, ranks_step(&r->ranks), 0, 0, "this stint is ending");
                 if (r->ending.stop != SAVE_NONE && rank < 0 && reason == SAVE_USER)
-                        listen_answer(&r->listen, 0, r->landed_step, 0, 0,
+                        listen_answer(&r->listen, 0, 0, r->landed_step, 0, 0,
                                       "the stint is ending; its final save has landed");
                 return;
         }
@@ -206,11 +210,24 @@ static void begin_pending(struct run *r)
                 begin(r, reason, -1, step);
 }
 
+/* Some are cut off and will be back: what is asked of the others meanwhile would not be heard by all. */
+static int must_wait(struct run *r)
+{
+        if (r->ranks.present == r->ranks.n || !save_must_land(r->save.reason))
+                return 0;
+        if (r->save.unasked_ns == 0)
+                r->save.unasked_ns = clock_now();
+        return 1;
+}
+
 static void ask(struct run *r)
 {
         struct wire_run_save m = { .save_id = r->save.id, .attempt = r->save.attempt, .reason = r->save.reason,
                                    .lineage = r->lineage };
 
+        if (must_wait(r))
+                return;
+        r->save.unasked_ns = 0;
         WIRE_INIT(&m, WIRE_RUN_SAVE);
         agents_send_all(&r->agents, &m, sizeof m);
 }
@@ -266,7 +283,7 @@ static void on_tidied(void *arg)
         r->best = job->best;
         free_job(job);
         if (better)
-                story_tell_best(r);
+                story_tell_best(r, AGENTS_ALL);
         loop_look_for_end(r);
 }
 
@@ -321,10 +338,10 @@ static void landed(struct run *r, const struct saving_job *job, int64_t now)
         tell_agents(r, s->id, -1, 1, job->manifest.step, bytes, took_ns, "");
         log_notice("stint %u: %s%s%s%s", r->stint, r->last_save, save_is_final(s->reason) ? "" : " (",
                    save_is_final(s->reason) ? "" : save_reason_name(s->reason), save_is_final(s->reason) ? "" : ")");
-        listen_answer(&r->listen, 0, job->manifest.step, bytes, took_ns, "");
+        listen_answer(&r->listen, s->id, 0, job->manifest.step, bytes, took_ns, "");
         if (!job->unchanged) {
                 measured_learn(&r->measured, s, step_p99(r), commit_ns);
-                story_tell_measured(r);
+                story_tell_measured(r, AGENTS_ALL);
         }
 }
 
@@ -374,7 +391,7 @@ static void fail(struct run *r)
         tell_agents(r, s->id, -1, 0, s->step, 0, now - s->asked_ns, s->text);
         log_warning("stint %u: NOT saved: %s (%s)%s", r->stint, s->text, save_reason_name(s->reason),
                     r->child.running ? "; training goes on" : "");
-        listen_answer(&r->listen, EIO, s->step, 0, now - s->asked_ns, s->text);
+        listen_answer(&r->listen, s->id, EIO, s->step, 0, now - s->asked_ns, s->text);
 }
 
 static void start_clearing(struct run *r)
@@ -382,8 +399,7 @@ static void start_clearing(struct run *r)
         struct saving_job *job = new_job(r);
 
         if (r->save.attempt > 1)
-                log_warning("stint %u: attempt %u of %d to save, because: %s", r->stint, r->save.attempt,
-                            SAVING_ATTEMPTS, r->save.text);
+                log_warning("stint %u: attempt %u to save, because: %s", r->stint, r->save.attempt, r->save.text);
         if (job == NULL)
                 act_on(r, save_cleared(&r->save));
         else
@@ -434,10 +450,23 @@ void saving_rank_came(struct run *r)
 {
         enum save_reason reason = r->wanted_final;
 
+        if (r->save.unasked_ns != 0 && r->ranks.present == r->ranks.n)
+                ask(r);
         if (reason == SAVE_NONE || save_in_flight(&r->save) || r->ranks.present < r->ranks.n)
                 return;
         r->wanted_final = SAVE_NONE;
         begin(r, reason, -1, -1);
+}
+
+void saving_agent_came(struct run *r, unsigned agent)
+{
+        struct wire_run_result m = {.save_id = r->save.id - (save_in_flight(&r->save) ? 1 : 0), .step = -1, .rank = -1};
+
+        if (m.save_id == 0)
+                return;
+        WIRE_INIT(&m, WIRE_RUN_RESULT);
+        wire_text(m.text, sizeof m.text, "that save was over when this agent began");
+        agents_send(&r->agents, agent, &m, sizeof m);
 }
 
 void saving_rank_gone(struct run *r, uint32_t rank)
@@ -455,9 +484,15 @@ void saving_agent_lost(struct run *r, int restarting)
         int again = restarting && save_in_flight(&r->save) && r->save.state != SAVING_COMMITTING &&
                     save_must_land(reason);
 
+        if (again && r->ranks.present > 0) { /* on other nodes */
+                act_on(r, save_agent_lost(&r->save, "an agent died during the save"));
+                return;
+        }
         act_on(r, save_broken(&r->save, "the agent died during the save", 0));
-        if (again)
+        if (again) {
                 r->wanted_final = reason;
+                r->wanted_ns = clock_now();
+        }
         if (!restarting && r->wanted_final != SAVE_NONE) {
                 reason = r->wanted_final;
                 r->wanted_final = SAVE_NONE;
@@ -484,4 +519,24 @@ void saving_settle_own(struct run *r)
                 log_warning("stint %u: what the last save left: %s", r->stint, err.text);
         }
         story_note_all(r, c.events);
+}
+
+/*
+ * The ranks of a lost agent did not come back: those of others, who wait for this save, are let go.  A final one is
+ * still wanted when they do.
+ */
+void saving_tick(struct run *r)
+{
+        const enum save_reason reason = r->save.reason;
+        const int64_t now_ns = clock_now();
+
+        if (r->save.unasked_ns != 0 && now_ns - r->save.unasked_ns > AGENT_BACK) {
+                act_on(r, save_broken(&r->save, "an agent died, and its ranks did not come back in time", 0));
+                if (save_is_final(reason))
+                        r->wanted_final = reason;
+        }
+        if (r->wanted_final == SAVE_COMPLETE && now_ns - r->wanted_ns > AGENT_BACK) {
+                r->wanted_final = SAVE_NONE;
+                refuse(r, SAVE_COMPLETE, -1, "an agent died, and its ranks did not come back in time");
+        }
 }

@@ -15,10 +15,17 @@ void saving_want(struct run *r, enum save_reason reason, int32_t rank, int64_t s
 void saving_sealed(struct run *r, const struct wire_agent_sealed *m);
 void saving_failed(struct run *r, const struct wire_agent_save_failed *m);
 
-/* A rank is there, or gone; an agent is gone with all of its ranks. */
+/*
+ * A rank is there, or gone; an agent is gone with all of its ranks.  One that begins hears which saves are over: its ranks
+ * may meet others that are still about to act on them.
+ */
 void saving_rank_came(struct run *r);
+void saving_agent_came(struct run *r, unsigned agent);
 void saving_rank_gone(struct run *r, uint32_t rank);
 void saving_agent_lost(struct run *r, int restarting);
+
+/* Every second. */
+void saving_tick(struct run *r);
 
 /* The program has ended: what is in flight can only end badly, unless every rank has sealed. */
 void saving_give_up(struct run *r, const char *text);

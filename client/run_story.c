@@ -19,9 +19,10 @@
 #include "run_measured.h"
 #include "run_requeue.h"
 #include "run_saving.h"
+#include "run_stopped.h"
 #include "run_story.h"
 
-#define REQUEUE_WAIT (60 * CLOCK_SECOND)
+#define REQUEUE_WAIT (15 * 60 * CLOCK_SECOND) /* for a controller that is away or slow */
 
 /* ---- what every room needs ------------------------------------------------------------------------------------- */
 
@@ -91,29 +92,32 @@ void story_lease_lost(struct run *r, const struct stint_error *err)
         r->ending.lease_lost = 1;
 }
 
-void story_tell_deadline(struct run *r)
+void story_tell_deadline(struct run *r, unsigned agent)
 {
         struct wire_run_deadline m = { .left_ns = run_deadline_left(&r->deadline), .cause = r->deadline.cause };
 
         WIRE_INIT(&m, WIRE_RUN_DEADLINE);
-        agents_send_all(&r->agents, &m, sizeof m);
+        agents_send(&r->agents, agent, &m, sizeof m);
 }
 
-void story_tell_measured(struct run *r)
+void story_tell_measured(struct run *r, unsigned agent)
 {
         struct wire_run_measured m;
 
         measured_message(&r->measured, r->o, &m);
-        agents_send_all(&r->agents, &m, sizeof m);
+        /* The question before a final save may go unanswered for so long; the state is to land in time even then. */
+        if (strcmp(r->deadline.scheduler.name, "slurm") == 0 && m.margin_ns < CLOCK_NEVER - DEADLINE_ANSWER_LIMIT)
+                m.margin_ns += DEADLINE_ANSWER_LIMIT;
+        agents_send(&r->agents, agent, &m, sizeof m);
 }
 
-void story_tell_best(struct run *r)
+void story_tell_best(struct run *r, unsigned agent)
 {
         struct wire_run_best m = { .goal = r->best.goal, .value = r->best.value };
 
         WIRE_INIT(&m, WIRE_RUN_BEST);
         memcpy(m.name, r->best.name, sizeof m.name);
-        agents_send_all(&r->agents, &m, sizeof m);
+        agents_send(&r->agents, agent, &m, sizeof m);
 }
 
 /* ---- the agents ------------------------------------------------------------------------------------------------ */
@@ -124,7 +128,7 @@ static void tell_environment(const struct run *r)
 
         snprintf(stint, sizeof stint, "%" PRIu32, r->stint);
         setenv("STINT_DIR", r->o->dir, 1);
-        setenv("STINT_AGENT", r->agents.agent[0].socket, 1);
+        setenv("STINT_AGENT", r->agents.pattern, 1);
         setenv("STINT_STINT", stint, 1);
         setenv("STINT_RUN_ID", r->identity.run_id, 1);
 }
@@ -137,8 +141,9 @@ static int start_agents(struct run *r, struct stint_error *err)
                 snprintf(r->lease.holder.control, sizeof r->lease.holder.control, "%s", r->listen.name);
         else
                 log_warning("stint %u: `stint save` will not be heard: %s", r->stint, problem.text);
-        if (agents_init(&r->agents, &r->loop, 1, r->o->dir, r->stint, r->identity.run_id, &story_agents_events, r,
-                        err) != 0)
+        /* A program that was there first is one step among others of its job: its agent is a child, beside it. */
+        if (agents_init(&r->agents, &r->loop, r->o->attend_fd < 0 && strcmp(r->deadline.scheduler.name, "slurm") == 0,
+                        r->o->dir, r->stint, r->identity.run_id, &story_agents_events, r, err) != 0)
                 return -1;
         tell_environment(r);
         if (agents_start(&r->agents, &problem) != 0) {
@@ -162,6 +167,7 @@ static void on_first_deadline(void *arg, const struct run_deadline *d, int fresh
         log_notice("stint %u: started on %s%s", r->stint, r->lease.holder.host, limit);
         if (d->cancelled)
                 r->ending.cancelled = 1;
+        successor_begin(r);
 }
 
 /* ---- the verdict ----------------------------------------------------------------------------------------------- */
@@ -188,12 +194,19 @@ static void put_into_words(const struct run *r, char *out, size_t size)
                 snprintf(out, size, "%s", child_how(&r->child, how, sizeof how));
 }
 
+static void append(char *out, size_t size, const char *text)
+{
+        size_t n = strlen(out);
+
+        snprintf(out + n, size - n, "%s", text);
+}
+
 static int give_verdict(struct run *r)
 {
         const char *why;
         int code;
         int64_t last = ranks_step(&r->ranks), lost;
-        char verdict[560], costs[80] = "";
+        char verdict[640], costs[80] = "";
 
         /* Training came to its end, and it is the very last state that did not land. */
         r->ending.unfinished |= r->save.failed_step > r->landed_step && r->save.failed_step == last;
@@ -203,6 +216,8 @@ static int give_verdict(struct run *r)
                 last = r->landed_step;
         lost = r->ending.complete ? 0 : lost_steps(last, r->landed_step);
         put_into_words(r, verdict, sizeof verdict);
+        if (r->deadline.loud && !r->deadline.known)
+                append(verdict, sizeof verdict, "; its time limit was NOT known: the scheduler never answered");
         if (lost > 0)
                 snprintf(costs, sizeof costs, "; %" PRId64 " steps lost", lost);
         story_note(r, "end",
@@ -253,24 +268,67 @@ static int is_stuck(struct run *r)
         return 1;
 }
 
-static int go_on_or_not(struct run *r, int code)
+/* In chain mode the job after this one waits already; exiting is what it waits for. */
+static int go_on_by_successor(struct run *r, int code)
 {
-        char text[300];
+        enum save_reason reason = r->ending.stop != SAVE_NONE ? r->ending.stop : r->ending.limit;
 
-        if (!ending_requeues(&r->ending) || !r->has_journal || is_stuck(r))
-                return code;
-        if (requeue_ask(&r->deadline.scheduler, &r->journal, text, sizeof text) == REQUEUE_NOT) {
-                log_notice("stint %u: not run again: %s", r->stint, text);
-                return code;
-        }
+        /* In a grace, and when it was put back already, this job is run again by Slurm, if it does not exit before. */
+        const int stays = reason == SAVE_PREEMPTED || reason == SAVE_REQUEUED;
+
+        log_notice("stint %u: %sjob %s carries on", r->stint, stays ? "this job is run again, or " : "", r->successor.job);
+        lease_release(&r->lease);
+        r->has_lease = 0;
+        if (stays)
+                requeue_wait_for_end(REQUEUE_WAIT);
+        return code;
+}
+
+static int go_on_by_requeue(struct run *r, int code, const char *text)
+{
         log_notice("stint %u: it will be run again%s%s", r->stint, text[0] != '\0' ? ": " : "", text);
         lease_release(&r->lease);
         r->has_lease = 0;
         /*
          * The local scheduler waits for our end, to begin again; a cluster's must not see one before it ends the job.
          */
-        if (strcmp(r->deadline.scheduler.name, "local") != 0)
-                requeue_wait_for_end(REQUEUE_WAIT);
+        if (strcmp(r->deadline.scheduler.name, "local") != 0 && !requeue_wait_for_end(REQUEUE_WAIT))
+                log_error("stint %u: Slurm has not ended this job, which it was to run again; exiting", r->stint);
+        return code;
+}
+
+/* The one way and then the other: each is refused by some clusters, and a run that stands still helps nobody. */
+static int go_on(struct run *r, int code)
+{
+        enum requeued requeued;
+        char text[400], why[400] = "";
+
+        successor_open(r);
+        if (r->successor.chain && successor_ensure(r, why, sizeof why))
+                return go_on_by_successor(r, code);
+        if (r->successor.refused) {
+                log_notice("stint %u: not run again: %s", r->stint, why);
+                return code;
+        }
+        requeued = requeue_ask(&r->deadline.scheduler, &r->journal, REQUEUE_WAIT, text, sizeof text);
+        if (requeued == REQUEUE_GRANTED)
+                return go_on_by_requeue(r, code, text);
+        if (requeued == REQUEUE_REFUSED && successor_may(r) && successor_ensure(r, why, sizeof why)) {
+                log_notice("stint %u: it cannot be requeued (%s)", r->stint, text);
+                return go_on_by_successor(r, code);
+        }
+        log_notice("stint %u: not run again: %s%s%s", r->stint, text, why[0] != '\0' ? "; " : "", why);
+        successor_withdraw(r);
+        return code;
+}
+
+static int go_on_or_not(struct run *r, int code)
+{
+        if (!r->has_journal)
+                return code;
+        if (ending_requeues(&r->ending) && !stopped_is(r) && !is_stuck(r))
+                return go_on(r, code);
+        successor_withdraw(r);
         return code;
 }
 
@@ -286,6 +344,7 @@ static void leave(struct run *r)
         if (r->signal_fd >= 0)
                 close(r->signal_fd);
         progress_close(r);
+        successor_close(r);
         restore_fini(&r->restore);
         save_fini(&r->save);
         ranks_fini(&r->ranks);
@@ -308,7 +367,7 @@ static int find_scheduler(struct run *r)
 {
         struct stint_error err;
 
-        if (run_deadline_open(&r->deadline, &r->loop, event_deadline, r, &err) != 0)
+        if (run_deadline_open(&r->deadline, &r->loop, r->o->ask_every_ns, event_deadline, r, &err) != 0)
                 log_error("%s; this stint goes on without a known time limit, and cannot be requeued", err.text);
         return 0;
 }

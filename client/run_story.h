@@ -20,6 +20,7 @@
 #include "run_ranks.h"
 #include "run_restore.h"
 #include "run_save.h"
+#include "run_successor.h"
 #include "run_supervise.h"
 #include "run_verdict.h"
 #include "run_work.h"
@@ -55,6 +56,7 @@ struct run {
         struct save save;            /* run_saving.c */
         struct restore restore;      /* run_restore.c */
         struct progress progress;    /* run_progress.c */
+        struct successor successor;  /* run_successor.c */
         struct deadline_measured measured;
         struct seal_metric best;     /* name "" : none */
         uint32_t lineage;
@@ -65,9 +67,14 @@ struct run {
         int completing;              /* DONE is being written */
         struct ending ending;
         int interrupts;              /* SIGINT and SIGTERM so far */
+        int64_t stopped_look_ns;     /* when STOPPED is looked for again */
+        int stopped_said;            /* it was found, and that was said */
         int child_ended, patience_over; /* the program has; what it left unfinished is waited for no longer */
+        int64_t term_ns;             /* when agents had SIGTERM last; 0: never */
+        int term_missed;             /* and once more shortly after, which nobody has asked about */
         int64_t trigger_lead_ns;     /* of the trigger that the scheduler is asked about */
         int over;                    /* nothing more is begun; the agents are ending */
+        int64_t wanted_ns;           /* since when */
         enum save_reason wanted_final; /* a final save that waits for ranks to come back */
         char kill_text[120];         /* why the program will be killed, when it has not ended by then */
         char last_save[480];         /* the verdict of the last save */
@@ -85,10 +92,10 @@ void story_note_all(struct run *r, json_t *events);
 /* The lease is lost: nothing is written any more, and the stint ends with EXIT_OWN; the program is left alone. */
 void story_lease_lost(struct run *r, const struct stint_error *err);
 
-/* Tells agents what they must know when they are new (all), or when it changed. */
-void story_tell_deadline(struct run *r);
-void story_tell_measured(struct run *r);
-void story_tell_best(struct run *r);
+/* Tells an agent what it must know when it is new, or AGENTS_ALL when it changed. */
+void story_tell_deadline(struct run *r, unsigned agent);
+void story_tell_measured(struct run *r, unsigned agent);
+void story_tell_best(struct run *r, unsigned agent);
 
 /* What commit_* needs; events is a new array, for story_note_all. */
 struct commit story_commit(const struct run *r);

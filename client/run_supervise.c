@@ -74,12 +74,12 @@ int child_start(struct child *c, uv_loop_t *loop, char *const *command, void (*o
         return 0;
 }
 
-void child_signal(const struct child *c, int signal, pid_t except)
+void child_signal(const struct child *c, int signal, pid_t but)
 {
         const int signals[] = { signal, 0 };
         struct stint_error err;
 
-        if (process_tree_signal(except, signals, &err) < 0) {
+        if (process_tree_signal_but(but, signals, &err) < 0) {
                 log_warning("%s; only the program itself is signalled", err.text);
                 if (c->running)
                         kill(c->process.pid, signal);

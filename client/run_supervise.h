@@ -23,8 +23,9 @@ struct child {
 int child_start(struct child *c, uv_loop_t *loop, char *const *command, void (*on_exit)(void *arg), void *arg,
                 struct stint_error *err);
 
-/* Sends a signal to the program and to everything that descends from it, but not to the process `except` (an agent). */
-void child_signal(const struct child *c, int signal, pid_t except);
+/* Sends a signal to the program and to everything that descends from it; not to the process `but` (an agent, or the srun
+ * of several) and what comes from that. */
+void child_signal(const struct child *c, int signal, pid_t but);
 
 /* Kills everything that still descends from this process, so that nothing outlives the stint. */
 void child_kill_rest(void);

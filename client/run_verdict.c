@@ -84,7 +84,18 @@ int64_t lost_steps(int64_t last_step, int64_t landed_step)
 
 static const char *stop_word(enum save_reason reason)
 {
-        return reason == SAVE_LIMIT ? "time limit" : reason == SAVE_PREEMPTED ? "preempted" : "stopped";
+        switch (reason) {
+        case SAVE_LIMIT:
+                return "time limit";
+        case SAVE_PREEMPTED:
+                return "preempted";
+        case SAVE_REQUEUED:
+                return "requeued";
+        case SAVE_DRAIN:
+                return "drained";
+        default:
+                return "stopped";
+        }
 }
 
 static int child_code(const struct ending *e)
@@ -122,7 +133,7 @@ int ending_requeues(const struct ending *e)
 
         if (e->complete || e->cancelled || e->lease_lost)
                 return 0;
-        return reason == SAVE_LIMIT || reason == SAVE_PREEMPTED;
+        return save_is_final(reason) && reason != SAVE_STOP;
 }
 
 const char *verdict_saved(char *out, size_t size, int64_t step, uint64_t bytes, int64_t took_ns, int64_t left_ns)

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # dev/lib.sh: what the commands in dev/ share: where the checkout is, running something quietly, building in a folder.
-# Read by dev/setup, dev/build, dev/test and dev/demo with `.`; each has `set -eu`.
+# Read by dev/setup, dev/build, dev/test, dev/demo and dev/cluster with `.`; each has `set -eu`.
+
+# Daemons lie in sbin, which the PATH of root lacks after a plain `su`.
+PATH=$PATH:/usr/sbin:/sbin
 
 stint_source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Everything that is built lies below this folder.

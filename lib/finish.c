@@ -106,15 +106,27 @@ static int may_all_end(struct stint *s)
         return 0;
 }
 
+/* An agent that died is being started again: what was trained since the last save is not given up for that. */
+static void find_agent_again(struct stint *s)
+{
+        s->session.look_ns = 0; /* its socket is asked whether it is gone */
+        safepoint_hear(s, clock_now());
+        if (!session_usable(&s->session))
+                reach_until(&s->session, clock_now() + REACH_BACK_NS);
+        safepoint_hear(s, clock_now());
+}
+
 /* Sees to it that the state of the last step has landed: 0, or -1 on every rank. */
 static int save_last(struct stint *s)
 {
         struct agreement *a = &s->agreement;
         struct stint_error why = { 0 };
-        int go;
+        int go, was_there = session_usable(&s->session);
 
         if (s->snapshot.in_flight)
                 snapshot_await_result(&s->snapshot, s->snapshot.in_flight, NULL);
+        if (was_there && !session_usable(&s->session))
+                find_agent_again(s);
         if (may_all_end(s) < 0)
                 return -1;
         if (a->all[AGREE_LANDED] == a->all[AGREE_STEP] && a->all[AGREE_LANDED_LEAST] == -a->all[AGREE_STEP])
@@ -217,9 +229,6 @@ int finish_stint(struct stint *s, int complete)
         if (left)
                 return error_set(&s->why, ECANCELED,
                                  "the run is not complete: another rank ended without stint_complete");
-        /* An agent that died is being started again: what was trained since the last save is not given up for that. */
-        if (!session_usable(&s->session))
-                reach_until(&s->session, clock_now() + REACH_BACK_NS);
-        safepoint_hear(s, clock_now());
+        find_agent_again(s);
         return s->session.off && s->agreement.ranks == 1 ? complete_unrecorded(s) : complete_together(s);
 }

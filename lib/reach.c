@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * reach: how a session comes to its agent: the socket that the environment names, or the coordinator that is started
- * for a program by itself; HELLO, WELCOME and the control page; and trying again, further and further apart.  session.c
+ * reach: how a session comes to its agent: the socket that the environment names, the one that every program of a job
+ * knows, or the coordinator that is started for a program by itself; HELLO, WELCOME and the control page; and trying again, further and further apart.  session.c
  * calls in, and whoever must wait until the agent is back.
  */
 #include "reach.h"
@@ -11,8 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "node.h"
+#include "place.h"
 #include "spawn.h"
 
 #define FIRST_CONNECT_NS (2 * CLOCK_SECOND) /* an agent that was named listens already; it may be restarting */
@@ -48,6 +51,7 @@ static int map_page(struct session *s, int fd, struct stint_error *err)
 
 static int say_hello(struct session *s, struct stint_error *err)
 {
+        const char *devices = getenv("CUDA_VISIBLE_DEVICES");
         struct wire_hello hello = { 0 };
 
         WIRE_INIT(&hello, WIRE_HELLO);
@@ -57,6 +61,7 @@ static int say_hello(struct session *s, struct stint_error *err)
         hello.agree_every = s->agree_every;
         wire_text(hello.library, sizeof hello.library, stint_version());
         wire_text(hello.program, sizeof hello.program, program_invocation_short_name);
+        wire_text(hello.devices, sizeof hello.devices, devices ? devices : "unset");
         return session_post(s, &hello, sizeof hello, -1, err);
 }
 
@@ -74,6 +79,7 @@ static int take_welcome(struct session *s, const void *message, int fd, struct s
         if (map_page(s, fd, err) < 0)
                 return -1;
         s->stint = welcome->stint;
+        s->over_id = welcome->over_id;
         memcpy(s->dir, welcome->dir, sizeof s->dir);
         return 0;
 }
@@ -142,18 +148,42 @@ static int name_dir(struct session *s, const char *dir, struct stint_error *err)
                        : error_set(err, ENAMETOOLONG, "the name of the run directory is too long");
 }
 
-static int find_agent(struct session *s, const char *dir, struct stint_error *err)
+/* Whether the agent serves the run that the program wants: any, when it names none. */
+static int serves(const struct session *s, const char *dir)
+{
+        const char *named = dir ? dir : getenv("STINT_DIR");
+        struct stat wanted, served;
+
+        if (!named || !*named)
+                return 1;
+        return stat(s->wanted_dir, &wanted) == 0 && stat(s->dir, &served) == 0 && wanted.st_dev == served.st_dev &&
+               wanted.st_ino == served.st_ino;
+}
+
+/*
+ * A job whose programs do not inherit the environment (`sbatch --export=NONE`) has its agent under a name that both ends
+ * can make.  It may be that of another `stint run` in the same job, which is not for us.  1: connected.
+ */
+static int reach_known(struct session *s, const char *dir)
+{
+        if (place_well_known(s->agent, sizeof s->agent, NULL) < 0 || connect_once(s, WELCOME_NS, NULL) < 0)
+                return 0;
+        if (serves(s, dir))
+                return 1;
+        session_hang_up(s);
+        s->connects = 0;
+        return 0;
+}
+
+static int find_agent(struct session *s, struct stint_error *err)
 {
         const char *named = getenv("STINT_AGENT");
 
-        if (name_dir(s, dir, err) < 0)
-                return -1;
         s->solo = !named || !*named;
         if (s->solo)
                 return spawn_coordinator(s->wanted_dir, s->agent, sizeof s->agent, clock_now() + FIRST_SPAWN_NS, err);
-        if (strlen(named) >= sizeof s->agent)
-                return error_set(err, ENAMETOOLONG, "STINT_AGENT in the environment is no agent's name");
-        strcpy(s->agent, named);
+        if (node_expand(s->agent, sizeof s->agent, named, NULL, err) < 0)
+                return error_wrap(err, "STINT_AGENT in the environment is no agent's name");
         return 0;
 }
 
@@ -169,7 +199,13 @@ static int connect_until(struct session *s, int64_t until_ns, struct stint_error
 
 int reach_first(struct session *s, const char *dir, struct stint_error *err)
 {
-        if (find_agent(s, dir, err) < 0)
+        const char *named = getenv("STINT_AGENT");
+
+        if (name_dir(s, dir, err) < 0)
+                return -1;
+        if ((!named || !*named) && reach_known(s, dir))
+                return 0;
+        if (find_agent(s, err) < 0)
                 return -1;
         return connect_until(s, clock_now() + FIRST_CONNECT_NS, err);
 }

@@ -169,7 +169,7 @@ static int take_again(struct stint *s, struct snapshot_job *job, struct stint_er
                 return error_set(err, ENOTCONN,
                                  "the agent went away before the checkpoint landed, and did not come back");
         s->connects = s->session.connects;
-        s->handled = 0;
+        s->handled = s->session.over_id;
         snapshot_forget(&s->snapshot);
         if (snapshot_prepare(&s->snapshot, err) < 0)
                 return -1;
@@ -327,7 +327,7 @@ void safepoint_hear(struct stint *s, int64_t now_ns)
         session_attend(&s->session, now_ns);
         if (s->session.connects != s->connects) {
                 s->connects = s->session.connects;
-                s->handled = 0;
+                s->handled = s->session.over_id;
                 snapshot_forget(&s->snapshot);
         }
         if (asked_again(s) && s->snapshot.in_flight != s->handled) {

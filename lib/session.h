@@ -38,6 +38,7 @@ struct session {
         int forked;               /* 1: this is a child's copy of its parent's session; it is nobody's */
         uint32_t mail;            /* the mail counter up to which the socket was read */
         uint32_t connects;        /* how often an agent has welcomed us */
+        uint32_t over_id;         /* saves up to this one were over when it did */
         uint32_t stint;           /* which stint of the run the agent says this is */
         int64_t look_ns;          /* when to look at the socket next, whatever the mail counter says */
         int64_t retry_ns, backoff_ns;

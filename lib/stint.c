@@ -122,6 +122,7 @@ struct stint *stint_open(const struct stint_options *options, struct stint_error
         }
         join_run(s, &own);
         s->connects = s->session.connects;
+        s->handled = s->session.over_id;
         return s;
 }
 

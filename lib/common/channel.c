@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -135,6 +136,112 @@ int channel_connect(const char *name, pid_t *pid, struct stint_error *err)
                 *pid = peer.pid;
         return fd;
 }
+
+/* ---- under a path ---- */
+
+static int address_of_path(const char *path, struct sockaddr_un *address, struct stint_error *err)
+{
+        size_t n = strlen(path);
+
+        *address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        if (n == 0 || n >= sizeof address->sun_path) {
+                error_set(err, ENAMETOOLONG, "the path of a socket has 1 to %zu bytes, and '%.60s...' has %zu",
+                          sizeof address->sun_path - 1, path, n);
+                errno = ENAMETOOLONG;
+                return -1;
+        }
+        memcpy(address->sun_path, path, n);
+        return 0;
+}
+
+int channel_listen_path(const char *path, struct stint_error *err)
+{
+        struct sockaddr_un address;
+        int fd;
+
+        if (address_of_path(path, &address, err) < 0)
+                return -1;
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return fail(err, errno, "make a socket");
+        if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
+                return close_and_fail(fd, errno, err, "bind", path);
+        /* Before listen(2) nobody can connect, so nobody is turned away by a mode that the umask made. */
+        if (chmod(path, 0666) < 0)
+                return close_and_fail(fd, errno, err, "open to everybody", path);
+        if (listen(fd, SOMAXCONN) < 0)
+                return close_and_fail(fd, errno, err, "listen on", path);
+        return fd;
+}
+
+/* 1 when nobody but root and that user can put a socket at the path: where others can, its owner is just anybody. */
+static int is_kept_by(const char *path, uid_t uid)
+{
+        char folder[sizeof((struct sockaddr_un *)0)->sun_path];
+        struct stat st;
+        char *slash;
+
+        snprintf(folder, sizeof folder, "%s", path);
+        slash = strrchr(folder, '/');
+        if (slash == NULL)
+                strcpy(folder, ".");
+        else
+                slash[slash == folder ? 1 : 0] = '\0';
+        return stat(folder, &st) == 0 && (st.st_uid == 0 || st.st_uid == uid) && !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* Whoever owns the path was let into its folder by an admin; anyone else who answers there is an impostor. */
+static int check_listener(int fd, const char *path, struct ucred *peer, struct stint_error *err)
+{
+        struct stat st;
+
+        if (peer_of(fd, peer) < 0)
+                return error_system(err, errno, "cannot learn who listens on '%s'", path);
+        if (peer->uid == 0 || peer->uid == geteuid())
+                return 0;
+        if (!is_kept_by(path, peer->uid))
+                return error_set(err, EPERM,
+                                 "'%s' is listened on by uid %u, and others than root and that user may write into its "
+                                 "folder: nothing is sent to it",
+                                 path, (unsigned)peer->uid);
+        if (stat(path, &st) == 0 && st.st_uid == peer->uid)
+                return 0;
+        return error_set(err, EPERM, "'%s' is listened on by uid %u, who does not own it: nothing is sent to it", path,
+                         (unsigned)peer->uid);
+}
+
+int channel_connect_path(const char *path, pid_t *pid, struct stint_error *err)
+{
+        const struct timeval patience = { .tv_usec = CHANNEL_PATIENCE_MS * 1000 };
+        struct sockaddr_un address;
+        struct ucred peer;
+        int fd, rc, code;
+
+        if (address_of_path(path, &address, err) < 0)
+                return -1;
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return fail(err, errno, "make a socket");
+        /* Who waits for a place in the listener's queue gets the next one; who only tries may never have one. */
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+        do
+                rc = connect(fd, (struct sockaddr *)&address, sizeof address);
+        while (rc < 0 && errno == EINTR);
+        if (rc < 0)
+                return close_and_fail(fd, errno, err, "connect to", path);
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        if (check_listener(fd, path, &peer, err) < 0) {
+                code = errno;
+                close(fd);
+                errno = code;
+                return -1;
+        }
+        if (pid)
+                *pid = peer.pid;
+        return fd;
+}
+
+/* ---- messages ---- */
 
 int channel_send(int fd, const void *message, size_t n, const int *fds, int n_fds, struct stint_error *err)
 {

@@ -12,6 +12,7 @@
 #include "error.h"
 
 #define CHANNEL_NAME 100 /* longest abstract name, its NUL counted */
+#define CHANNEL_PATIENCE_MS 100 /* for a place in the queue of a path's listener */
 #define CHANNEL_FDS 4    /* most descriptors beside one message */
 
 /*
@@ -27,6 +28,20 @@ int channel_accept(int listener, uid_t *uid, pid_t *pid, struct stint_error *err
  * descriptor.
  */
 int channel_connect(const char *name, pid_t *pid, struct stint_error *err);
+
+/*
+ * As channel_listen, on a path, which anybody may connect to.  What lies there must be gone: nothing is removed
+ * here.
+ */
+int channel_listen_path(const char *path, struct stint_error *err);
+
+/*
+ * Connects to a path, and waits CHANNEL_PATIENCE_MS at most: EAGAIN when too many wait still, ENOENT or ECONNREFUSED
+ * when nobody listens.
+ * The peer must run as root, as this uid, or as the owner of the path and keeper of its folder (EPERM otherwise).
+ * Non-blocking descriptor.
+ */
+int channel_connect_path(const char *path, pid_t *pid, struct stint_error *err);
 
 /*
  * Sends one whole message and n_fds descriptors (which stay open here).  0; -1 with EAGAIN when a non-blocking socket

@@ -12,7 +12,8 @@
 static const char *const reason_names[] = {
         [SAVE_NONE] = "none",         [SAVE_CALIBRATE] = "calibration", [SAVE_INTERVAL] = "interval",
         [SAVE_USER] = "user",         [SAVE_PROGRAM] = "program",       [SAVE_BEST] = "best",
-        [SAVE_COMPLETE] = "complete", [SAVE_LIMIT] = "time limit",      [SAVE_PREEMPTED] = "preemption",
+        [SAVE_COMPLETE] = "complete", [SAVE_SIGNAL] = "SIGTERM",        [SAVE_LIMIT] = "time limit",
+        [SAVE_PREEMPTED] = "preemption", [SAVE_REQUEUED] = "requeue",   [SAVE_DRAIN] = "drain",
         [SAVE_STOP] = "stop",
 };
 

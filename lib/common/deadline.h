@@ -17,7 +17,11 @@ enum deadline_cause {
 /* Why a save is made.  Those from SAVE_LIMIT on are final: the stint stops when they landed. */
 enum save_reason {
         SAVE_NONE = 0, SAVE_CALIBRATE, SAVE_INTERVAL, SAVE_USER, SAVE_PROGRAM, SAVE_BEST, SAVE_COMPLETE,
-        SAVE_LIMIT, SAVE_PREEMPTED, SAVE_STOP
+        SAVE_SIGNAL,   /* SIGTERM came and nobody can say what for: better saved */
+        SAVE_LIMIT, SAVE_PREEMPTED,
+        SAVE_REQUEUED, /* somebody else has requeued this job already */
+        SAVE_DRAIN,    /* an admin wants this node empty; the run goes on elsewhere */
+        SAVE_STOP
 };
 
 static inline int save_is_final(enum save_reason reason)

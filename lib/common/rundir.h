@@ -14,6 +14,7 @@
 #define RUNDIR_JOURNAL "journal.jsonl"
 #define RUNDIR_LEASE "lease"
 #define RUNDIR_DONE "DONE"
+#define RUNDIR_STOPPED "STOPPED"
 #define RUNDIR_PROGRESS "progress.json" /* a hint for `stint status`, never trusted */
 #define RUNDIR_MEASURED "measured.json" /* what saves cost here; lost without harm */
 #define RUNDIR_CHECKPOINTS "checkpoints"

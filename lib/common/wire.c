@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define WIRE_TEXTS 4 /* most text fields of one message */
+#define WIRE_TEXTS 8 /* most text fields of one message */
 
 struct wire_field {
         uint16_t offset, size;
@@ -27,7 +27,8 @@ struct wire_kind {
 
 /* By type.  A field of size 0 ends the texts of a message. */
 static const struct wire_kind kinds[] = {
-        MESSAGE(HELLO, wire_hello, FIELD(wire_hello, library), FIELD(wire_hello, program)),
+        MESSAGE(HELLO, wire_hello, FIELD(wire_hello, library), FIELD(wire_hello, program),
+                FIELD(wire_hello, devices)),
         PLAIN(LAYOUT, wire_layout),
         PLAIN(RESTORE, wire_restore),
         MESSAGE(RESTORE_DONE, wire_restore_done, FIELD(wire_restore_done, text)),
@@ -58,7 +59,7 @@ static const struct wire_kind kinds[] = {
         MESSAGE(RUN_COMPLETED, wire_run_completed, FIELD(wire_run_completed, text)),
 
         MESSAGE(AGENT_READY, wire_agent_ready, FIELD(wire_agent_ready, node), FIELD(wire_agent_ready, socket)),
-        MESSAGE(AGENT_RANK, wire_agent_rank, FIELD(wire_agent_rank, program)),
+        MESSAGE(AGENT_RANK, wire_agent_rank, FIELD(wire_agent_rank, program), FIELD(wire_agent_rank, devices)),
         PLAIN(AGENT_LAYOUT, wire_agent_layout),
         PLAIN(AGENT_TRIGGER, wire_agent_trigger),
         PLAIN(AGENT_TERM, wire_agent_term),
@@ -71,12 +72,34 @@ static const struct wire_kind kinds[] = {
         MESSAGE(AGENT_RESTORE_DONE, wire_agent_restore_done, FIELD(wire_agent_restore_done, text)),
         PLAIN(AGENT_COMPLETE, wire_agent_complete),
         PLAIN(AGENT_GONE, wire_agent_gone),
+        MESSAGE(AGENT_DIED, wire_agent_died, FIELD(wire_agent_died, how)),
+        PLAIN(AGENT_ASK_DEADLINE, wire_agent_ask_deadline),
 
-        MESSAGE(SCHEDULER_ASK, wire_scheduler_ask, FIELD(wire_scheduler_ask, job)),
-        MESSAGE(SCHEDULER_ANSWER, wire_scheduler_answer, FIELD(wire_scheduler_answer, text)),
+        MESSAGE(SCHEDULER_ASK, wire_scheduler_ask, FIELD(wire_scheduler_ask, job), FIELD(wire_scheduler_ask, text)),
+        MESSAGE(SCHEDULER_ANSWER, wire_scheduler_answer, FIELD(wire_scheduler_answer, job),
+                FIELD(wire_scheduler_answer, text)),
+        MESSAGE(SCHEDULER_CLUSTER, wire_scheduler_cluster, FIELD(wire_scheduler_cluster, cluster.name),
+                FIELD(wire_scheduler_cluster, cluster.version), FIELD(wire_scheduler_cluster, cluster.library),
+                FIELD(wire_scheduler_cluster, cluster.preempt_type), FIELD(wire_scheduler_cluster, cluster.task_plugin),
+                FIELD(wire_scheduler_cluster, cluster.proctrack), FIELD(wire_scheduler_cluster, cluster.partition),
+                FIELD(wire_scheduler_cluster, text)),
 
         PLAIN(VERB, wire_verb),
         MESSAGE(VERB_ANSWER, wire_verb_answer, FIELD(wire_verb_answer, text)),
+
+        MESSAGE(DAEMON_HELLO, wire_daemon_hello, FIELD(wire_daemon_hello, run_id)),
+        PLAIN(DAEMON_PLAN, wire_daemon_plan),
+        PLAIN(DAEMON_SAVING, wire_daemon_saving),
+        PLAIN(DAEMON_MEMORY, wire_daemon_memory),
+        MESSAGE(DAEMON_REQUEST, wire_daemon_request, FIELD(wire_daemon_request, job)),
+        MESSAGE(DAEMON_WELCOME, wire_daemon_welcome, FIELD(wire_daemon_welcome, job)),
+        MESSAGE(DAEMON_REFUSED, wire_daemon_refused, FIELD(wire_daemon_refused, text)),
+        PLAIN(DAEMON_TRIGGER, wire_daemon_trigger),
+        PLAIN(DAEMON_ASK, wire_daemon_ask),
+        PLAIN(DAEMON_GRANT, wire_daemon_grant),
+        MESSAGE(DAEMON_JOB, wire_daemon_job, FIELD(wire_daemon_job, job), FIELD(wire_daemon_job, run_id),
+                FIELD(wire_daemon_job, state)),
+        MESSAGE(DAEMON_DONE, wire_daemon_done, FIELD(wire_daemon_done, text)),
 };
 
 static const struct wire_kind *kind_of(unsigned type)
@@ -216,16 +239,32 @@ FITS(wire_agent_restore_read);
 FITS(wire_agent_restore_done);
 FITS(wire_agent_complete);
 FITS(wire_agent_gone);
+FITS(wire_agent_died);
 FITS(wire_scheduler_ask);
 FITS(wire_scheduler_answer);
+FITS(wire_scheduler_cluster);
 FITS(wire_verb);
 FITS(wire_verb_answer);
+FITS(wire_agent_ask_deadline);
+FITS(wire_daemon_hello);
+FITS(wire_daemon_plan);
+FITS(wire_daemon_saving);
+FITS(wire_daemon_memory);
+FITS(wire_daemon_request);
+FITS(wire_daemon_welcome);
+FITS(wire_daemon_refused);
+FITS(wire_daemon_trigger);
+FITS(wire_daemon_ask);
+FITS(wire_daemon_grant);
+FITS(wire_daemon_job);
+FITS(wire_daemon_done);
 
 #define AT(type, member, where) \
         _Static_assert(offsetof(struct type, member) == (where), #type "." #member " is where the protocol has it")
 AT(wire_header, version, 4);
 AT(wire_header, type, 6);
 AT(wire_hello, program, 48);
+AT(wire_hello, devices, 112);
 AT(wire_layout, count, 16);
 AT(wire_snapshot, metrics, 64);
 AT(wire_welcome, dir, 56);
@@ -239,7 +278,12 @@ AT(wire_run_result, text, 48);
 AT(wire_agent_ready, socket, 80);
 AT(wire_agent_progress, left_ns, 56);
 AT(wire_agent_sealed, file_bytes, 48);
-AT(wire_scheduler_answer, text, 40);
+AT(wire_scheduler_ask, text, 88);
+AT(wire_scheduler_answer, text, 144);
+AT(wire_scheduler_cluster, cluster, 16);
 AT(wire_verb_answer, text, 40);
+AT(wire_daemon_hello, run_id, 24);
+AT(wire_daemon_plan, cause, 120);
+AT(wire_daemon_job, job, 56);
 _Static_assert(sizeof(struct seal_metric) == SEAL_METRIC_NAME + 16, "a metric has no padding");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "messages are structs, and little-endian");

@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "cluster.h"
 #include "error.h"
 #include "seal.h"
 
@@ -35,11 +36,17 @@ enum wire_type {
         /* agent -> `stint run`, on its stdout */
         WIRE_AGENT_READY = 96, WIRE_AGENT_RANK, WIRE_AGENT_LAYOUT, WIRE_AGENT_TRIGGER, WIRE_AGENT_TERM,
         WIRE_AGENT_ASK_SAVE, WIRE_AGENT_PROGRESS, WIRE_AGENT_SEALED, WIRE_AGENT_SAVE_FAILED, WIRE_AGENT_RESTORE_ASK,
-        WIRE_AGENT_RESTORE_READ, WIRE_AGENT_RESTORE_DONE, WIRE_AGENT_COMPLETE, WIRE_AGENT_GONE,
+        WIRE_AGENT_RESTORE_READ, WIRE_AGENT_RESTORE_DONE, WIRE_AGENT_COMPLETE, WIRE_AGENT_GONE, WIRE_AGENT_DIED,
+        WIRE_AGENT_ASK_DEADLINE = 120,
         /* `stint run` <-> scheduler */
-        WIRE_SCHEDULER_ASK = 128, WIRE_SCHEDULER_ANSWER,
+        WIRE_SCHEDULER_ASK = 128, WIRE_SCHEDULER_ANSWER, WIRE_SCHEDULER_CLUSTER,
         /* a verb -> `stint run`, and its answer */
-        WIRE_VERB = 160, WIRE_VERB_ANSWER
+        WIRE_VERB = 160, WIRE_VERB_ANSWER,
+        /* an agent or a verb -> stintd */
+        WIRE_DAEMON_HELLO = 192, WIRE_DAEMON_PLAN, WIRE_DAEMON_SAVING, WIRE_DAEMON_MEMORY, WIRE_DAEMON_REQUEST,
+        /* stintd -> an agent or a verb */
+        WIRE_DAEMON_WELCOME = 208, WIRE_DAEMON_REFUSED, WIRE_DAEMON_TRIGGER, WIRE_DAEMON_ASK, WIRE_DAEMON_GRANT,
+        WIRE_DAEMON_JOB, WIRE_DAEMON_DONE
 };
 
 /* ---- program -> agent ---- */
@@ -52,6 +59,7 @@ struct wire_hello {
         uint32_t reserved;
         char library[16];        /* stint_version() */
         char program[64];        /* name of the executable */
+        char devices[128];       /* its CUDA_VISIBLE_DEVICES, cut where needed; "unset" */
 };
 
 struct wire_layout { /* with one descriptor: the table, in memory sealed against writing and change of size */
@@ -128,6 +136,8 @@ struct wire_welcome { /* with one descriptor: the control page */
         uint32_t agent_pid;
         char run_id[40];
         char dir[1024];          /* the run directory */
+        uint32_t over_id;        /* saves up to this one are over: they are not asked of this program */
+        uint32_t reserved;
 };
 
 struct wire_refused {
@@ -284,6 +294,7 @@ struct wire_agent_rank {
         uint32_t pid;
         int32_t agree_every;
         char program[64];
+        char devices[128];       /* as in HELLO */
 };
 
 struct wire_agent_layout {
@@ -375,6 +386,10 @@ struct wire_agent_complete {
         int64_t step;
 };
 
+struct wire_agent_ask_deadline { /* stintd thinks it is time to ask the scheduler; `stint run` knows when it last did */
+        struct wire_header header;
+};
+
 struct wire_agent_gone {
         struct wire_header header;
         int32_t rank;
@@ -384,13 +399,23 @@ struct wire_agent_gone {
         int64_t step;
 };
 
+struct wire_agent_died { /* from who watches over the agent of a node, which is gone; a new one says READY */
+        struct wire_header header;
+        uint32_t restarting;     /* 0: it died too often; no other comes */
+        uint32_t reserved;
+        char how[80];            /* "signal 9 (Killed)" */
+};
+
 /* ---- scheduler ---- */
 
 struct wire_scheduler_ask {
         struct wire_header header;
         uint32_t question;       /* enum scheduler_question */
+        uint32_t limit_s;        /* of each request that answering takes; 0: SCHEDULER_LIMIT_S */
+        uint32_t pid;            /* WHOSE: of this machine */
         uint32_t reserved;
-        char job[64];
+        char job[64];            /* decimal; "" where no job is meant */
+        char text[WIRE_TEXT];    /* COMMENT: the comment; CLUSTER: a partition */
 };
 
 struct wire_scheduler_answer {
@@ -400,9 +425,24 @@ struct wire_scheduler_answer {
         uint32_t state;          /* enum scheduler_state */
         uint32_t cause;          /* enum deadline_cause */
         int64_t left_ns;
+        int64_t submit_s, start_s; /* seconds since 1970, by the scheduler's clock; 0: not known */
+        int64_t wait_ns;         /* REQUEUE: until it may start again */
         uint32_t can_requeue;
         uint32_t restarts;
-        char text[200];
+        uint32_t uid;            /* of the job's owner; UINT32_MAX: not known */
+        uint32_t nodes;          /* that the job has, or wants */
+        uint32_t gone;           /* 1: none of its processes is there any more */
+        uint32_t reserved;
+        char job[64];            /* which one this is about */
+        char text[WIRE_TEXT];
+};
+
+struct wire_scheduler_cluster { /* answers CLUSTER */
+        struct wire_header header;
+        int32_t failed;
+        uint32_t reserved;
+        struct cluster cluster;
+        char text[WIRE_TEXT];
 };
 
 /* ---- verbs ---- */
@@ -422,6 +462,112 @@ struct wire_verb_answer { /* when it is done, landed or not */
         int64_t step;
         uint64_t bytes;
         int64_t took_ns;
+        char text[WIRE_TEXT];
+};
+
+/* ---- stintd; every time in these is a length, for an agent may live in a time namespace of its own ---- */
+
+#define DAEMON_SOCKET "/run/stint/stintd.sock" /* where stintd listens unless told otherwise */
+
+struct wire_daemon_hello { /* an agent's first message */
+        struct wire_header header;
+        uint32_t oldest, newest; /* versions of this protocol that the agent speaks */
+        uint32_t stint;
+        uint32_t reserved;
+        char run_id[40];
+};
+
+struct wire_daemon_plan { /* struct deadline_inputs, as the agent sees it now */
+        struct wire_header header;
+        int64_t begun_ns;        /* since this stint began */
+        int64_t left_ns;         /* until its deadline; CLOCK_NEVER: not known */
+        int64_t told_ns;         /* since `stint run` told that deadline; CLOCK_NEVER: it never did */
+        int64_t since_save_ns;   /* since the last save was asked for, or training began; -1: nothing to save yet */
+        int64_t step_ns;
+        int64_t delay_ns, snapshot_ns, write_ns, commit_ns;
+        int64_t margin_ns, interval_ns, mtbf_ns;
+        uint64_t state_bytes;
+        int64_t step;            /* the furthest rank's; -1: none was made */
+        uint32_t cause;          /* enum deadline_cause */
+        uint32_t steps, saves;   /* how many were measured */
+        int32_t agree_every;
+        uint32_t ranks;          /* programs that train on this node; 0: nothing to save */
+        uint32_t several_ranks;
+        uint32_t final_asked, calibrate_asked;
+};
+
+enum daemon_saving { DAEMON_SAVING_BEGUN = 1, DAEMON_SAVING_LANDED, DAEMON_SAVING_FAILED };
+
+struct wire_daemon_saving {
+        struct wire_header header;
+        uint32_t state;          /* enum daemon_saving */
+        uint32_t reason;         /* enum save_reason; with BEGUN */
+        uint32_t save_id, reserved;
+        int64_t step;            /* with LANDED */
+        int64_t took_ns;
+};
+
+struct wire_daemon_memory { /* on a connection of its own: staging of so many bytes, for as long as that is open */
+        struct wire_header header;
+        uint64_t bytes;
+};
+
+enum daemon_request { DAEMON_LIST = 1, DAEMON_SAVE, DAEMON_DRAIN };
+
+struct wire_daemon_request {
+        struct wire_header header;
+        uint32_t what;           /* enum daemon_request */
+        uint32_t reserved;
+        char job[64];            /* "": every job of this node that the asker may see */
+};
+
+struct wire_daemon_welcome {
+        struct wire_header header;
+        uint32_t version;        /* the newest that both sides speak */
+        uint32_t pid;            /* of stintd */
+        char job[64];            /* whose process the agent is, as the node's scheduler says; "": nobody's */
+};
+
+struct wire_daemon_refused { /* and the connection ends */
+        struct wire_header header;
+        int32_t code;
+        uint32_t reserved;
+        char text[WIRE_TEXT];
+};
+
+struct wire_daemon_trigger {
+        struct wire_header header;
+        uint32_t reason;         /* enum save_reason */
+        uint32_t reserved;
+        int64_t left_ns, lead_ns;
+};
+
+struct wire_daemon_ask { /* the scheduler should be asked how long this job has */
+        struct wire_header header;
+};
+
+struct wire_daemon_grant { /* ready 0: it is being made; 1, with one descriptor: here it is, every page present */
+        struct wire_header header;
+        uint32_t ready;
+        uint32_t reserved;
+        uint64_t bytes;
+};
+
+struct wire_daemon_job { /* one per job, in answer to LIST */
+        struct wire_header header;
+        uint32_t uid, pid;       /* of its agent */
+        uint32_t stint;
+        uint32_t drain;          /* 1: it is to save, stop and be requeued */
+        int64_t left_ns, lead_ns, step, landed_step; /* CLOCK_NEVER, -1: not known */
+        char job[64];            /* "": a process that belongs to no job */
+        char run_id[40];
+        char state[16];          /* "training", "saving", ...: the words of stintd's log */
+};
+
+struct wire_daemon_done { /* ends the answer to any REQUEST */
+        struct wire_header header;
+        int32_t code;            /* 0, or an errno value and text */
+        uint32_t count;          /* jobs listed, or asked */
         char text[WIRE_TEXT];
 };
 

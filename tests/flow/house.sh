@@ -17,7 +17,8 @@ unlisted()
 {
         cd "$TEST_SOURCE"
         for file in lib/*.[ch] lib/common/*.[ch] agent/*.[ch] client/*.[ch] daemon/*.[ch] examples/*.[ch] \
-                tests/unit/*.[ch] tests/programs/*.[ch] tests/flow/*.sh tests/sweep/*.sh; do
+                tests/unit/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch] tests/flow/*.sh tests/sweep/*.sh tests/slurm/*.sh \
+                tests/security/*.sh; do
                 [ -e "$file" ] || continue
                 # A unit test is listed by the name of its program.
                 case $file in tests/unit/test_*.c) file=${file%.c} ;; esac
@@ -42,10 +43,12 @@ including() # HEADER: the files that include it
 {
         cd "$TEST_SOURCE"
         grep -lE "^#[[:space:]]*include[[:space:]]*[<\"]$1[>\"]" lib/*.[ch] lib/common/*.[ch] agent/*.[ch] client/*.[ch] \
-                examples/*.[ch] | tr '\n' ' '
+                daemon/*.[ch] examples/*.[ch] | tr '\n' ' '
 }
 is "$(including hdf5.h)" "agent/store.c " only_the_store_includes_HDF5
 is "$(including jansson.h | tr ' ' '\n' | grep -v '^client/')" "" only_the_client_includes_jansson
+is "$(including 'slurm/.*' | tr ' ' '\n' | grep -v '^daemon/slurm_')" "" only_stint_slurm_includes_the_headers_of_Slurm
+is "$(including 'slurm/slurm\.h' | wc -w | awk '{ print ($1 > 0) }')" 1 and_it_does
 
 # ---- the arrows ------------------------------------------------------------------------------------------------------
 

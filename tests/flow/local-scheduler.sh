@@ -19,9 +19,10 @@ s.connect("\0" + os.environ["STINT_LOCAL_JOB"])
 if sys.argv[1] == "nonsense":
     s.send(b"nonsense")
     sys.exit(len(s.recv(4096)))
-s.send(struct.pack("<IHHII64s", 80, 1, 128, {"state": 1, "requeue": 2}[sys.argv[1]], 0, b"job"))
-size, version, kind, question, failed, state, cause, left, can, restarts, text = struct.unpack("<IHHIiIIqII200s", s.recv(4096))
-assert (size, version, kind) == (240, 1, 129)
+s.send(struct.pack("<IHHIIII64s400s", 488, 1, 128, {"state": 1, "requeue": 2}[sys.argv[1]], 0, 0, 0, b"", b""))
+(size, version, kind, question, failed, state, cause, left, submit, start, wait, can, restarts, uid, nodes, gone, reserved, job,
+ text) = struct.unpack("<IHHIiIIqqqqIIIIII64s400s", s.recv(4096))
+assert (size, version, kind) == (544, 1, 129)
 states = ["unknown", "running", "completing", "cancelled", "pending", "ended"]
 causes = ["none", "limit", "preempted", "reservation", "step", "policy"]
 left = "never" if left == 2**63 - 1 else "%.1f" % (left / 1e9)

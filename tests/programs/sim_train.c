@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sim_train: a training whose model and momentum live on the simulated device, for tests/flow/simdevice.sh.  The host has
- * the random number and a copy that every step works on, as with a device whose memory cannot be touched.
+ * sim_train: a training whose model and momentum live on the simulated device, for tests/flow/simdevice.sh and the
+ * stories on a real Slurm.  The host has the random number and a copy that every step works on, as with a device whose
+ * memory cannot be touched.
  *
  *   sim_train STEPS STEP_MS [DEVICE]      prints "starts at step N", one line per safe point that failed, and the hash
+ *
+ * With SIM_TRAIN_TIMES=FILE it appends a line per step, "STEP MICROSECONDS": from the end of the safe point before to the
+ * end of its own, which is what a user would call a step.  The one that stops it is not in it.
  */
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <stint.h>
@@ -72,9 +77,31 @@ static uint64_t hash(const struct training *t)
         return h;
 }
 
+static int64_t now_us(void)
+{
+        struct timespec t;
+
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Written line by line, for this program may be killed; the time that takes is in no step. */
+static FILE *open_times(void)
+{
+        const char *path = getenv("SIM_TRAIN_TIMES");
+        FILE *times = path && *path ? fopen(path, "ae") : NULL;
+
+        if (path && *path && !times)
+                perror(path);
+        if (times)
+                setvbuf(times, NULL, _IOLBF, 0);
+        return times;
+}
+
 static int loop(struct training *t, struct stint *stint, int64_t steps, long step_ms)
 {
-        int64_t step = 0;
+        FILE *times = open_times();
+        int64_t step = 0, began_us;
         int go;
 
         if (stint_restore(stint, &step) < 0) {
@@ -83,6 +110,7 @@ static int loop(struct training *t, struct stint *stint, int64_t steps, long ste
         }
         printf("starts at step %" PRId64 "\n", step);
         while (step < steps) {
+                began_us = now_us();
                 if (train(t)) {
                         perror("sim_train: the device");
                         return 1;
@@ -93,6 +121,8 @@ static int loop(struct training *t, struct stint *stint, int64_t steps, long ste
                         return 0;
                 if (go < 0)
                         printf("step %" PRId64 ": %s\n", step, stint_why(stint));
+                if (times)
+                        fprintf(times, "%" PRId64 " %" PRId64 "\n", step, now_us() - began_us);
         }
         if (fetch(t))
                 return 1;

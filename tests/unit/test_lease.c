@@ -127,6 +127,27 @@ START_TEST(on_another_host_nobody_can_tell_and_only_a_word_helps)
 }
 END_TEST
 
+START_TEST(a_holder_whose_job_is_over_is_replaced_unless_somebody_was_quicker)
+{
+        const char *dir = part_folder();
+        struct lease_holder far = me(), third = me(), self = me(), seen;
+        struct stint_error err;
+        struct lease l;
+
+        strcpy(far.host, "another-host");
+        strcpy(third.host, "a-third-host");
+        leave_lease_of(dir, &far);
+        ck_assert_int_eq(lease_take(&l, dir, &self, LEASE_TAKE_FREE, &seen, &err), -1);
+        leave_lease_of(dir, &third);
+        ck_assert_int_eq(lease_take(&l, dir, &self, LEASE_TAKE_OTHER, &seen, &err), -1);
+        ck_assert_int_eq(err.code, EBUSY);
+        ck_assert_str_eq(seen.host, "a-third-host");
+        ck_assert_int_eq(lease_take(&l, dir, &self, LEASE_TAKE_OTHER, &seen, NULL), 0);
+        lease_release(&l);
+        durable_remove_tree(dir, NULL);
+}
+END_TEST
+
 START_TEST(who_lost_it_sees_that_and_leaves_it_alone)
 {
         const char *dir = part_folder();
@@ -212,6 +233,7 @@ int main(void)
         tcase_add_test(all, a_holder_that_is_over_is_replaced);
         tcase_add_test(all, a_zombie_holds_nothing);
         tcase_add_test(all, on_another_host_nobody_can_tell_and_only_a_word_helps);
+        tcase_add_test(all, a_holder_whose_job_is_over_is_replaced_unless_somebody_was_quicker);
         tcase_add_test(all, who_lost_it_sees_that_and_leaves_it_alone);
         tcase_add_test(all, of_many_starters_one_wins);
         suite_add_tcase(suite, all);

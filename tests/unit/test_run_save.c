@@ -210,6 +210,32 @@ START_TEST(only_a_commit_lands)
 }
 END_TEST
 
+/* Ranks of other nodes hold their part: it is the same save, as often as agents die. */
+START_TEST(an_agent_that_dies_in_a_final_save_costs_no_attempt)
+{
+        struct save s = begun(SAVE_PREEMPTED, 2);
+        const uint32_t id = s.id;
+        unsigned round;
+
+        for (round = 0; round < 3; round++) {
+                ck_assert_int_eq(seal(&s, 0, 100), SAVING_NOTHING);
+                ck_assert_int_eq(save_agent_lost(&s, "an agent died"), SAVING_CLEAR);
+                ck_assert_int_eq(save_agent_lost(&s, "another died too"), SAVING_NOTHING);
+                ck_assert_int_eq(save_cleared(&s), SAVING_ASK);
+                ck_assert_uint_eq(s.attempt, round + 2);
+                s.unasked_ns = 7; /* nobody is asked before the ranks are back: one more loss changes nothing */
+                ck_assert_int_eq(save_agent_lost(&s, "another died too"), SAVING_NOTHING);
+                s.unasked_ns = 0;
+        }
+        ck_assert_uint_eq(s.id, id);
+        ck_assert_int_eq(seal(&s, 0, 100), SAVING_NOTHING);
+        ck_assert_int_eq(seal(&s, 1, 100), SAVING_COMMIT);
+        ck_assert_int_eq(save_agent_lost(&s, "too late to harm"), SAVING_NOTHING);
+        ck_assert_int_eq(save_committed(&s, 0, ""), SAVING_LAND);
+        save_fini(&s);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("run_save");
@@ -230,6 +256,7 @@ int main(void)
         tcase_add_test(all, all_ranks_wish_once_and_a_later_step_is_another_wish);
         tcase_add_test(all, an_interval_right_after_a_save_is_dropped);
         tcase_add_test(all, only_a_commit_lands);
+        tcase_add_test(all, an_agent_that_dies_in_a_final_save_costs_no_attempt);
         suite_add_tcase(suite, all);
         runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);

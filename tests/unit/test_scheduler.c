@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_scheduler: one question, one answer, and whatever else comes through that socket is refused.  The other end is here. */
+/*
+ * test_scheduler: one question, one answer, and whatever else comes through that socket is refused.  The other end is
+ * here, or it is tests/programs/slurm_stand_in.c, started as stint-slurm.
+ */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "channel.h"
 #include "scheduler.h"
@@ -217,7 +223,7 @@ START_TEST(what_is_no_answer_to_the_question_is_refused)
         w.question = SCHEDULER_REQUEUE;
         ck_assert(refused(&b, &w, sizeof w));
         w = good;
-        w.state = SCHEDULER_ENDED + 1;
+        w.state = SCHEDULER_SUSPENDED + 1;
         ck_assert(refused(&b, &w, sizeof w));
         w = good;
         w.cause = DEADLINE_POLICY + 1;
@@ -272,7 +278,318 @@ START_TEST(states_have_words)
         ck_assert_str_eq(scheduler_state_name(SCHEDULER_RUNNING), "running");
         ck_assert_str_eq(scheduler_state_name(SCHEDULER_CANCELLED), "cancelled");
         ck_assert_str_eq(scheduler_state_name(SCHEDULER_ENDED), "ended");
+        ck_assert_str_eq(scheduler_state_name(SCHEDULER_SUSPENDED), "suspended");
         ck_assert_str_eq(scheduler_state_name((enum scheduler_state)99), "unknown");
+}
+END_TEST
+
+/* ---- Slurm, behind a child that is not the real one ------------------------------------------------------------------ */
+
+/* A folder with the stand-in as stint-slurm and its script, which the environment names. */
+struct stand_in {
+        char dir[64], script[80];
+        struct scheduler s;
+};
+
+static void stand_in_open(struct stand_in *in, const char *script)
+{
+        const char *build = getenv("TEST_BUILD");
+        char program[500], link[80];
+        FILE *f;
+
+        ck_assert_msg(build != NULL, "TEST_BUILD does not name the folder of this build");
+        strcpy(in->dir, "/tmp/stint-test-scheduler.XXXXXX");
+        ck_assert_ptr_nonnull(mkdtemp(in->dir));
+        snprintf(program, sizeof program, "%s/tests/programs/slurm_stand_in", build);
+        snprintf(link, sizeof link, "%s/stint-slurm", in->dir);
+        snprintf(in->script, sizeof in->script, "%s/script", in->dir);
+        ck_assert_int_eq(symlink(program, link), 0);
+        f = fopen(in->script, "w");
+        ck_assert_ptr_nonnull(f);
+        fputs(script, f);
+        fclose(f);
+        setenv("STINT_LIBEXEC_DIR", in->dir, 1);
+        setenv("SLURM_CONF", in->script, 1);
+        setenv("SLURM_JOB_ID", "4711", 1);
+        ck_assert_int_eq(scheduler_open(&in->s, NULL), 0);
+}
+
+static void stand_in_close(struct stand_in *in)
+{
+        static const char *const names[] = { "stint-slurm", "script", "script.log" };
+        char path[100];
+        size_t i;
+
+        scheduler_close(&in->s);
+        ck_assert_str_eq(in->s.name, "none");
+        for (i = 0; i < sizeof names / sizeof names[0]; i++) {
+                snprintf(path, sizeof path, "%s/%s", in->dir, names[i]);
+                unlink(path);
+        }
+        ck_assert_int_eq(rmdir(in->dir), 0);
+        unsetenv("STINT_LIBEXEC_DIR");
+        unsetenv("SLURM_CONF");
+        unsetenv("SLURM_JOB_ID");
+        ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+        ck_assert_int_eq(errno, ECHILD);
+}
+
+static int ask_state(struct stand_in *in, int64_t limit_ns, struct scheduler_answer *answer, struct stint_error *err)
+{
+        return scheduler_ask_wait(&in->s, &(struct scheduler_query){ .question = SCHEDULER_STATE }, limit_ns, answer, err);
+}
+
+START_TEST(a_job_of_slurm_is_found_and_slurm_is_not_spoken_to_before_a_question)
+{
+        struct stand_in in;
+
+        setenv("SLURM_RESTART_COUNT", "3", 1);
+        stand_in_open(&in, "");
+        ck_assert_str_eq(in.s.name, "slurm");
+        ck_assert_str_eq(in.s.job, "4711");
+        ck_assert_uint_eq(in.s.restarts, 3);
+        ck_assert_int_eq(in.s.fd, -1);
+        ck_assert_uint_eq(in.s.started, 0);
+        ck_assert(scheduler_is_there(&in.s));
+        stand_in_close(&in);
+        unsetenv("SLURM_RESTART_COUNT");
+}
+END_TEST
+
+START_TEST(a_local_job_inside_one_of_slurm_is_the_one_that_counts)
+{
+        struct both b;
+
+        setenv("SLURM_JOB_ID", "4711", 1);
+        both_open(&b);
+        ck_assert_str_eq(b.s.name, "local");
+        both_close(&b);
+        unsetenv("SLURM_JOB_ID");
+}
+END_TEST
+
+START_TEST(one_child_answers_all_questions)
+{
+        struct scheduler_answer answer;
+        struct stint_error err;
+        struct stand_in in;
+
+        stand_in_open(&in, "state left=17s cause=limit can_requeue=1 restarts=2 uid=5 nodes=3 submit=99\n"
+                           "state state=cancelled gone=1\nrequeue wait=12s text=requeued; it may start in 12 s\n");
+        ck_assert_msg(ask_state(&in, 20 * CLOCK_SECOND, &answer, &err) == 0, "%s", err.text);
+        ck_assert_int_eq(answer.left_ns, 17 * CLOCK_SECOND);
+        ck_assert_int_eq(answer.cause, DEADLINE_LIMIT);
+        ck_assert_str_eq(answer.job, "4711");
+        ck_assert_uint_eq(answer.uid, 5);
+        ck_assert_uint_eq(answer.nodes, 3);
+        ck_assert_int_eq(answer.submit_s, 99);
+        ck_assert_uint_eq(in.s.restarts, 2);
+        ck_assert_int_eq(ask_state(&in, 20 * CLOCK_SECOND, &answer, &err), 0);
+        ck_assert_int_eq(answer.state, SCHEDULER_CANCELLED);
+        ck_assert_int_eq(answer.gone, 1);
+        ck_assert_int_eq(scheduler_ask_wait(&in.s, &(struct scheduler_query){ .question = SCHEDULER_REQUEUE },
+                                            20 * CLOCK_SECOND, &answer, &err), 0);
+        ck_assert_int_eq(answer.wait_ns, 12 * CLOCK_SECOND);
+        ck_assert_str_eq(answer.text, "requeued; it may start in 12 s");
+        ck_assert_uint_eq(in.s.started, 1);
+        stand_in_close(&in);
+}
+END_TEST
+
+START_TEST(an_answer_about_another_job_says_nothing_of_the_own_one)
+{
+        struct scheduler_answer answer;
+        struct stand_in in;
+
+        stand_in_open(&in, "state restarts=2\nstate restarts=9\n");
+        ck_assert_int_eq(ask_state(&in, 20 * CLOCK_SECOND, &answer, NULL), 0);
+        ck_assert_int_eq(scheduler_ask_wait(&in.s,
+                                            &(struct scheduler_query){ .question = SCHEDULER_STATE, .job = "12" },
+                                            20 * CLOCK_SECOND, &answer, NULL), 0);
+        ck_assert_str_eq(answer.job, "12");
+        ck_assert_uint_eq(answer.restarts, 9);
+        ck_assert_uint_eq(in.s.restarts, 2);
+        stand_in_close(&in);
+}
+END_TEST
+
+START_TEST(no_answer_in_time_ends_the_child_and_the_next_question_has_another)
+{
+        struct scheduler_answer answer;
+        struct stint_error err = { 0 };
+        struct stand_in in;
+
+        stand_in_open(&in, "state silence\nstate left=5s\n");
+        ck_assert_int_eq(ask_state(&in, CLOCK_SECOND, &answer, &err), -1);
+        ck_assert_int_eq(err.code, ETIMEDOUT);
+        ck_assert_str_eq(err.text, "slurmctld did not answer within 1 s");
+        ck_assert_int_eq(in.s.fd, -1);
+        ck_assert_int_eq(in.s.asked, 0);
+        ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* it was reaped */
+        ck_assert_int_eq(ask_state(&in, 20 * CLOCK_SECOND, &answer, &err), 0);
+        ck_assert_int_eq(answer.left_ns, 5 * CLOCK_SECOND);
+        ck_assert_uint_eq(in.s.started, 2);
+        stand_in_close(&in);
+}
+END_TEST
+
+START_TEST(its_death_is_no_answer_and_its_last_words_are_told)
+{
+        struct scheduler_answer answer;
+        struct stint_error err = { 0 };
+        struct stand_in in;
+
+        stand_in_open(&in, "state die=3 text=no slurm.conf\nstate left=5s\n");
+        ck_assert_int_eq(ask_state(&in, 20 * CLOCK_SECOND, &answer, &err), -1);
+        ck_assert_int_eq(err.code, ECONNRESET);
+        ck_assert_msg(strstr(err.text, "exit status 3: slurm_stand_in: no slurm.conf") != NULL, "%s", err.text);
+        ck_assert_int_eq(ask_state(&in, 20 * CLOCK_SECOND, &answer, &err), 0);
+        ck_assert_uint_eq(in.s.started, 2);
+        stand_in_close(&in);
+}
+END_TEST
+
+START_TEST(a_child_that_is_killed_between_two_questions_costs_nobody_one)
+{
+        struct scheduler_answer answer;
+        struct stint_error err = { 0 };
+        struct stand_in in;
+
+        stand_in_open(&in, "state left=5s\n");
+        ck_assert_int_eq(ask_state(&in, 20 * CLOCK_SECOND, &answer, &err), 0);
+        ck_assert_int_eq(kill(in.s.child.pid, SIGKILL), 0);
+        ck_assert_int_eq(waitid(P_PID, (id_t)in.s.child.pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), 0);
+        ck_assert_msg(ask_state(&in, 20 * CLOCK_SECOND, &answer, &err) == 0, "%s", err.text);
+        ck_assert_int_eq(answer.left_ns, 5 * CLOCK_SECOND);
+        ck_assert_uint_eq(in.s.started, 2);
+        stand_in_close(&in);
+}
+END_TEST
+
+START_TEST(the_signals_that_end_a_job_do_not_end_a_question)
+{
+        static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 };
+        struct scheduler_answer answer;
+        struct stint_error err = { 0 };
+        struct stand_in in;
+        size_t i;
+
+        stand_in_open(&in, "state delay=200ms left=5s\n");
+        ck_assert_int_eq(scheduler_ask(&in.s, SCHEDULER_STATE, &err), 0);
+        for (i = 0; i < sizeof signals / sizeof signals[0]; i++)
+                ck_assert_int_eq(kill(in.s.child.pid, signals[i]), 0);
+        ck_assert_int_eq(channel_wait(in.s.fd, 20 * CLOCK_SECOND), 1);
+        ck_assert_msg(scheduler_read(&in.s, &answer, &err) == 0, "%s", err.text);
+        ck_assert_int_eq(answer.left_ns, 5 * CLOCK_SECOND);
+        stand_in_close(&in);
+}
+END_TEST
+
+START_TEST(children_of_others_are_left_alone)
+{
+        struct scheduler_answer answer;
+        struct stand_in in;
+        int status;
+        pid_t other;
+
+        stand_in_open(&in, "state silence\n");
+        other = fork();
+        if (other == 0)
+                _exit(42);
+        ck_assert_int_eq(ask_state(&in, CLOCK_SECOND / 5, &answer, NULL), -1);
+        ck_assert_int_eq(scheduler_drop(&in.s), 1);
+        ck_assert_int_eq(waitpid(other, &status, 0), other);
+        ck_assert_int_eq(WEXITSTATUS(status), 42);
+        stand_in_close(&in);
+}
+END_TEST
+
+/* The NUL-separated environment of the child, as one text with spaces. */
+static void environment_of(pid_t pid, char *out, size_t size)
+{
+        char path[40];
+        ssize_t n, i;
+        int fd;
+
+        snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+        fd = open(path, O_RDONLY);
+        n = read(fd, out, size - 1);
+        close(fd);
+        ck_assert_int_gt(n, 0);
+        for (i = 0; i < n; i++)
+                if (out[i] == '\0')
+                        out[i] = ' ';
+        out[n] = '\0';
+}
+
+START_TEST(the_child_has_slurms_two_variables_and_nothing_else)
+{
+        char have[600], want[200];
+        struct scheduler_answer answer;
+        struct stand_in in;
+
+        setenv("SLURMD_NODENAME", "n1", 1);
+        setenv("LD_PRELOAD_NOT_REALLY", "1", 1);
+        stand_in_open(&in, "state left=5s\n");
+        ck_assert_int_eq(ask_state(&in, 20 * CLOCK_SECOND, &answer, NULL), 0);
+        environment_of(in.s.child.pid, have, sizeof have);
+        snprintf(want, sizeof want, "SLURM_CONF=%s SLURMD_NODENAME=n1 ", in.script);
+        ck_assert_str_eq(have, want);
+        stand_in_close(&in);
+        unsetenv("SLURMD_NODENAME");
+        unsetenv("LD_PRELOAD_NOT_REALLY");
+}
+END_TEST
+
+START_TEST(a_stint_slurm_that_is_missing_is_named)
+{
+        struct scheduler_answer answer;
+        struct stint_error err = { 0 };
+        struct stand_in in;
+
+        stand_in_open(&in, "");
+        setenv("STINT_LIBEXEC_DIR", "/nowhere", 1);
+        ck_assert_int_eq(ask_state(&in, CLOCK_SECOND, &answer, &err), -1);
+        ck_assert_int_eq(err.code, ENOENT);
+        ck_assert_ptr_nonnull(strstr(err.text, "/nowhere/stint-slurm"));
+        ck_assert_int_eq(in.s.asked, 0);
+        setenv("STINT_LIBEXEC_DIR", in.dir, 1);
+        stand_in_close(&in);
+}
+END_TEST
+
+START_TEST(the_settings_of_a_cluster_come_or_why_they_do_not)
+{
+        struct stint_error err = { 0 };
+        struct cluster cluster;
+        struct stand_in in;
+
+        stand_in_open(&in, "cluster grace=10 kill_wait=30 requeue=1\ncluster failed=110 text=nobody there\n");
+        ck_assert_msg(scheduler_cluster_wait(&in.s, "main", 20 * CLOCK_SECOND, &cluster, &err) == 0, "%s", err.text);
+        ck_assert_str_eq(cluster.name, "stand-in");
+        ck_assert_uint_eq(cluster.part_grace_s, 10);
+        ck_assert_uint_eq(cluster.kill_wait_s, 30);
+        ck_assert_int_eq(scheduler_cluster_wait(&in.s, NULL, 20 * CLOCK_SECOND, &cluster, &err), -1);
+        ck_assert_int_eq(err.code, ETIMEDOUT);
+        ck_assert_str_eq(err.text, "nobody there");
+        ck_assert_uint_eq(in.s.started, 1);
+        stand_in_close(&in);
+}
+END_TEST
+
+START_TEST(giving_up_a_question_of_the_local_scheduler_keeps_it)
+{
+        struct wire_scheduler_answer w = an_answer(SCHEDULER_STATE);
+        struct scheduler_answer answer;
+        struct both b;
+
+        both_open(&b);
+        ck_assert_int_eq(scheduler_ask(&b.s, SCHEDULER_STATE, NULL), 0);
+        ck_assert_int_eq(scheduler_drop(&b.s), 0);
+        ck_assert_int_eq(b.s.asked, SCHEDULER_STATE);
+        reply(&b, &w, sizeof w);
+        ck_assert_int_eq(scheduler_read(&b.s, &answer, NULL), 0);
+        both_close(&b);
 }
 END_TEST
 
@@ -283,6 +600,8 @@ int main(void)
         SRunner *runner;
         int failed;
 
+        unsetenv("SLURM_JOB_ID"); /* where these tests are a job themselves */
+        unsetenv("SLURM_RESTART_COUNT");
         tcase_add_test(all, without_a_name_in_the_environment_there_is_none);
         tcase_add_test(all, a_named_one_that_cannot_be_reached_is_an_error_and_none);
         tcase_add_test(all, a_question_goes_out_and_its_answer_comes_back);
@@ -293,6 +612,19 @@ int main(void)
         tcase_add_test(all, an_answer_that_nobody_asked_for_is_refused);
         tcase_add_test(all, a_scheduler_that_went_away_is_said_so);
         tcase_add_test(all, states_have_words);
+        tcase_add_test(all, giving_up_a_question_of_the_local_scheduler_keeps_it);
+        tcase_add_test(all, a_local_job_inside_one_of_slurm_is_the_one_that_counts);
+        tcase_add_test(all, a_job_of_slurm_is_found_and_slurm_is_not_spoken_to_before_a_question);
+        tcase_add_test(all, one_child_answers_all_questions);
+        tcase_add_test(all, an_answer_about_another_job_says_nothing_of_the_own_one);
+        tcase_add_test(all, no_answer_in_time_ends_the_child_and_the_next_question_has_another);
+        tcase_add_test(all, its_death_is_no_answer_and_its_last_words_are_told);
+        tcase_add_test(all, a_child_that_is_killed_between_two_questions_costs_nobody_one);
+        tcase_add_test(all, the_signals_that_end_a_job_do_not_end_a_question);
+        tcase_add_test(all, children_of_others_are_left_alone);
+        tcase_add_test(all, the_child_has_slurms_two_variables_and_nothing_else);
+        tcase_add_test(all, a_stint_slurm_that_is_missing_is_named);
+        tcase_add_test(all, the_settings_of_a_cluster_come_or_why_they_do_not);
         suite_add_tcase(suite, all);
         runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);

@@ -13,11 +13,14 @@ static const struct {
         unsigned type;
         int texts;
 } with_texts[] = {
-        { WIRE_HELLO, 2 }, { WIRE_RESTORE_DONE, 1 }, { WIRE_SNAPSHOT, 4 }, { WIRE_SNAPSHOT_FAILED, 1 }, { WIRE_WELCOME, 2 },
+        { WIRE_HELLO, 3 }, { WIRE_RESTORE_DONE, 1 }, { WIRE_SNAPSHOT, 4 }, { WIRE_SNAPSHOT_FAILED, 1 }, { WIRE_WELCOME, 2 },
         { WIRE_REFUSED, 1 }, { WIRE_LAYOUT_REFUSED, 1 }, { WIRE_RESTORE_IMAGE, 3 }, { WIRE_RESULT, 1 }, { WIRE_COMPLETED, 1 },
         { WIRE_RUN_BEST, 1 }, { WIRE_RUN_RESULT, 1 }, { WIRE_RUN_RESTORE, 2 }, { WIRE_RUN_USE, 2 }, { WIRE_RUN_COMPLETED, 1 },
-        { WIRE_AGENT_READY, 2 }, { WIRE_AGENT_RANK, 1 }, { WIRE_AGENT_SAVE_FAILED, 1 }, { WIRE_AGENT_RESTORE_READ, 1 },
-        { WIRE_AGENT_RESTORE_DONE, 1 }, { WIRE_SCHEDULER_ASK, 1 }, { WIRE_SCHEDULER_ANSWER, 1 }, { WIRE_VERB_ANSWER, 1 },
+        { WIRE_AGENT_READY, 2 }, { WIRE_AGENT_RANK, 2 }, { WIRE_AGENT_SAVE_FAILED, 1 }, { WIRE_AGENT_RESTORE_READ, 1 },
+        { WIRE_AGENT_RESTORE_DONE, 1 }, { WIRE_AGENT_DIED, 1 }, { WIRE_SCHEDULER_ASK, 2 }, { WIRE_SCHEDULER_ANSWER, 2 },
+        { WIRE_SCHEDULER_CLUSTER, 8 }, { WIRE_VERB_ANSWER, 1 },
+        { WIRE_DAEMON_HELLO, 1 }, { WIRE_DAEMON_REQUEST, 1 }, { WIRE_DAEMON_WELCOME, 1 }, { WIRE_DAEMON_REFUSED, 1 },
+        { WIRE_DAEMON_JOB, 3 }, { WIRE_DAEMON_DONE, 1 },
 };
 
 static uint64_t random_state = 88172645463325252u;
@@ -48,7 +51,7 @@ static int check_code(const void *bytes, size_t n)
         return err.code;
 }
 
-START_TEST(there_are_forty_three_types_and_each_has_a_name_and_a_size)
+START_TEST(every_type_there_is_has_a_name_and_a_size)
 {
         unsigned type, count = 0;
 
@@ -62,7 +65,7 @@ START_TEST(there_are_forty_three_types_and_each_has_a_name_and_a_size)
                 ck_assert_uint_le(wire_size(type), WIRE_MOST);
                 ck_assert_str_ne(wire_name(type), "unknown message");
         }
-        ck_assert_uint_eq(count, 43);
+        ck_assert_uint_eq(count, 58);
         ck_assert_uint_eq(wire_size(0), 0);
         ck_assert_uint_eq(wire_size(UINT32_MAX), 0);
         ck_assert_str_eq(wire_name(WIRE_HELLO), "HELLO");
@@ -242,7 +245,7 @@ int main(void)
         SRunner *runner;
         int failed;
 
-        tcase_add_test(all, there_are_forty_three_types_and_each_has_a_name_and_a_size);
+        tcase_add_test(all, every_type_there_is_has_a_name_and_a_size);
         tcase_add_test(all, an_empty_message_of_each_type_holds_at_its_size_and_no_other);
         tcase_add_test(all, types_that_there_are_not_are_refused);
         tcase_add_test(all, another_version_is_told_apart_from_damage);

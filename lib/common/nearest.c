@@ -1,5 +1,8 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
-/* nearest: the distance between a mistyped name and those that exist.  main.c asks for verbs, flags.c for options. */
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * nearest: the distance between a mistyped name and those that exist.  Verbs and options of `stint` and the settings of
+ * stintd are looked for here.
+ */
 #include <string.h>
 #include "nearest.h"
 

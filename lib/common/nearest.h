@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: BSD-3-Clause */
 /* nearest: which of the names that exist somebody may have meant by one that does not. */
 #ifndef STINT_NEAREST_H
 #define STINT_NEAREST_H

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* daemon_memory: ask, "soon" or a refusal, then the memory.  Called by staging, on a thread. */
+#include "daemon_memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "channel.h"
+#include "clock.h"
+#include "node.h"
+#include "wire.h"
+
+#define DECIDE_NS (2 * CLOCK_SECOND)      /* for yes or no */
+#define POPULATE_RATE (INT64_C(200) << 20) /* bytes per second: a node where everybody makes pages at once */
+
+int daemon_socket(char out[DAEMON_PATH], struct stint_error *err)
+{
+        const char *named = getenv("STINT_DAEMON_SOCKET");
+
+        return node_expand(out, DAEMON_PATH, named && *named ? named : DAEMON_SOCKET, NULL, err);
+}
+
+/* One GRANT within the limit; anything else, and nothing, is why there will be no memory. */
+static int await(int fd, int64_t limit_ns, uint64_t bytes, int *memory, struct stint_error *err)
+{
+        _Alignas(8) unsigned char message[WIRE_MOST];
+        const struct wire_daemon_refused *refused = (const void *)message;
+        const struct wire_daemon_grant *grant = (const void *)message;
+        int fds[CHANNEL_FDS], n_fds = 0, i;
+        ssize_t n;
+
+        if (!channel_wait(fd, limit_ns))
+                return error_set(err, ETIMEDOUT, "stintd did not answer in time");
+        n = channel_receive(fd, message, sizeof message, fds, &n_fds, err);
+        if (n == 0)
+                error_set(err, ECONNRESET, "stintd closed the connection");
+        else if (n > 0 && wire_check(message, (size_t)n, err) == 0 && grant->header.type == WIRE_DAEMON_REFUSED)
+                error_set(err, refused->code > 0 ? refused->code : EPERM, "%s", refused->text);
+        else if (n > 0 && grant->header.type == WIRE_DAEMON_GRANT && grant->bytes == bytes &&
+                 n_fds == (grant->ready ? 1 : 0)) {
+                *memory = grant->ready ? fds[0] : -1;
+                return 0;
+        } else if (n > 0) {
+                error_set(err, EBADMSG, "stintd answered with something that is no memory");
+        }
+        for (i = 0; i < n_fds; i++)
+                close(fds[i]);
+        return -1;
+}
+
+static int converse(int fd, uint64_t bytes, struct stint_error *err)
+{
+        const int64_t limit_ns = DECIDE_NS + (int64_t)(bytes / POPULATE_RATE) * CLOCK_SECOND;
+        struct wire_daemon_memory m = { .bytes = bytes };
+        int memory = -1;
+
+        WIRE_INIT(&m, WIRE_DAEMON_MEMORY);
+        if (channel_send(fd, &m, sizeof m, NULL, 0, err) < 0 || await(fd, DECIDE_NS, bytes, &memory, err) < 0)
+                return -1;
+        if (memory < 0 && await(fd, limit_ns, bytes, &memory, err) < 0)
+                return -1;
+        if (memory < 0)
+                return error_set(err, EBADMSG, "stintd promised memory twice");
+        if (channel_memory_check(memory, bytes, err) == 0)
+                return memory;
+        close(memory);
+        return -1;
+}
+
+int daemon_memory(uint64_t bytes, int *line, struct stint_error *err)
+{
+        char path[DAEMON_PATH];
+        int fd, memory;
+
+        if (daemon_socket(path, err) < 0)
+                return -1;
+        fd = channel_connect_path(path, NULL, err);
+        if (fd < 0)
+                return -1;
+        memory = converse(fd, bytes, err);
+        if (memory < 0) {
+                close(fd);
+                return -1;
+        }
+        *line = fd;
+        return memory;
+}
