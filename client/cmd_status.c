@@ -181,13 +181,13 @@ static json_t *status_json(const struct status *s)
         char when[32];
 
         return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:s?, s:o, s:o, s:o, s:s?, s:o}", "run",
-                         print_string(s->run), "state", s->state, "stint", number_or_null(s->stint), "step", number_or_null(s->step), "steps_per_s",
-                         real_or_null(s->steps_per_s), "left_s", real_or_null(s->left_s), "checkpoint",
-                         *s->checkpoint ? s->checkpoint : NULL, "checkpoint_step", number_or_null(s->checkpoint_step),
-                         "checkpoint_time",
+                         print_string(s->run), "state", s->state, "stint", number_or_null(s->stint), "step",
+                         number_or_null(s->step), "steps_per_s", real_or_null(s->steps_per_s), "left_s",
+                         real_or_null(s->left_s), "checkpoint", *s->checkpoint ? s->checkpoint : NULL,
+                         "checkpoint_step", number_or_null(s->checkpoint_step), "checkpoint_time",
                          s->landed_ns ? json_string(clock_format(when, sizeof when, s->landed_ns)) : json_null(),
-                         "verdict", *s->verdict ? print_string(s->verdict) : json_null(), "host", *s->host ? s->host : NULL, "pid",
-                         number_or_null(s->pid));
+                         "verdict", *s->verdict ? print_string(s->verdict) : json_null(), "host",
+                         *s->host ? s->host : NULL, "pid", number_or_null(s->pid));
 }
 
 /* A run that cannot be read is said, and does not hide the others. */

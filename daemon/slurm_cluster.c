@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 #include "slurm_record.h"
 
 #define MAX_BATCH_REQUEUE 5
@@ -126,9 +127,16 @@ void cluster_from_partitions(const partition_info_msg_t *all, const char *name, 
                 out->part_over_time_min = minutes(p->over_time_limit);
 }
 
-void cluster_from_nodes(const node_info_msg_t *all, struct cluster *out)
+/* Names of one machine, with or without a domain behind. */
+static int same_host(const char *a, const char *b)
 {
-        const char *first = NULL;
+        size_t n = strcspn(a, ".");
+
+        return n > 0 && n == strcspn(b, ".") && strncmp(a, b, n) == 0;
+}
+
+void cluster_from_nodes(const node_info_msg_t *all, const char *this_host, struct cluster *out)
+{
         uint32_t i;
 
         out->nodes = 0;
@@ -139,12 +147,10 @@ void cluster_from_nodes(const node_info_msg_t *all, struct cluster *out)
                 if (n->name == NULL)
                         continue;
                 out->nodes++;
-                if (first == NULL)
-                        first = n->node_hostname;
-                else if (n->node_hostname == NULL || strcmp(first, n->node_hostname) != 0)
+                if (n->node_hostname == NULL || !same_host(n->node_hostname, this_host))
                         out->one_host = 0;
         }
-        if (first == NULL)
+        if (out->nodes == 0)
                 out->one_host = 0;
 }
 
@@ -174,6 +180,7 @@ int cluster_ask(const struct wire_scheduler_ask *ask, struct cluster *out, struc
 {
         partition_info_msg_t *partitions;
         node_info_msg_t *nodes;
+        char host[256] = "";
 
         if (ask_conf(out, err) < 0 || call_load_partitions(&partitions, err) < 0)
                 return -1;
@@ -181,7 +188,8 @@ int cluster_ask(const struct wire_scheduler_ask *ask, struct cluster *out, struc
         slurm_free_partition_info_msg(partitions);
         if (call_load_nodes(&nodes, err) < 0)
                 return -1;
-        cluster_from_nodes(nodes, out);
+        gethostname(host, sizeof host - 1);
+        cluster_from_nodes(nodes, host, out);
         slurm_free_node_info_msg(nodes);
         return 0;
 }

@@ -14,6 +14,7 @@ void cluster_from_conf(const slurm_conf_t *conf, const char *printed, struct clu
 /* The partition of that name, or the default one for "". After cluster_from_conf. */
 void cluster_from_partitions(const partition_info_msg_t *all, const char *name, struct cluster *out);
 
-void cluster_from_nodes(const node_info_msg_t *all, struct cluster *out);
+/* this_host: gethostname() of whoever asks, whose filesystems a run directory may lie on. */
+void cluster_from_nodes(const node_info_msg_t *all, const char *this_host, struct cluster *out);
 
 #endif

@@ -33,7 +33,7 @@ struct cluster {
         uint32_t rate_limit;         /* SlurmctldParameters has rl_enable */
         uint32_t user_signal;        /* SlurmctldParameters has preempt_send_user_signal: --signal replaces SIGTERM */
         uint32_t private_jobs;       /* PrivateData has jobs: only the owner and operators see one */
-        uint32_t one_host;           /* every node of the cluster has the same NodeHostname */
+        uint32_t one_host;           /* every node of the cluster is the host that asks, by NodeHostname */
         uint32_t nodes;              /* how many nodes there are */
         uint32_t constrain_devices;  /* cgroup.conf: 0 no, 1 yes, CLUSTER_UNKNOWN */
         uint32_t min_job_age_s;      /* MinJobAge: afterwards the controller knows nothing of an ended job */

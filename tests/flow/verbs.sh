@@ -120,7 +120,7 @@ wrong "a duration that is none" "--stint-limit" run --stint-limit soon -- true
 wrong "\`stint run\` without a command" "command|program" run --stint-dir "$TEST_DIR/nothing.stint"
 not_ok "which makes no run directory" test -e "$TEST_DIR/nothing.stint"
 
-for verb in run exec status show ls verify save doctor; do
+for verb in run submit exec status show ls verify save stop resume cancel vacate doctor; do
         run stint "$verb" --help
         is "$status:$(head -c 12 "$TEST_DIR/out")" "0:Usage: stint" "\`stint $verb --help\` tells its options"
 done

@@ -11,7 +11,7 @@ cluster_start
 train=(--small --steps 300 --eval-every 0 --log-every 0)
 slurm_reference "${train[@]}"
 batch u1 train '#SBATCH --time=10 --ntasks=1 --gres=gpu:1' "$(fault_in 1 restore.mid_read:pause)" \
-        "stint run -- srun stint exec -- train_lm ${train[*]} --step-ms 60 --out resumed.bin"
+        "stint run --stint-interval=10m -- srun stint exec -- train_lm ${train[*]} --step-ms 60 --out resumed.bin"
 batch u2 urgent '#SBATCH --partition=urgent --exclusive' 'sleep 1'
 submit u1 -w n1 train
 victim=$job run=$cluster/u1/run.stint

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# tests/slurm/preempt-twice.sh: a job that is preempted twice in a row, the second time when it has hardly begun again. The
-# time of the first preemption is still in its record then, and means nothing any more.
+# tests/slurm/preempt-twice.sh: a job that is preempted twice in a row, the second time when it has hardly begun again.
+# Each of its stints ends with a save of its own, and the third does not take an old preemption for its own.
 set -eu
 . "$(dirname "$0")/../tap.sh"
 . "$TEST_SOURCE/tests/slurm/slurm.sh"
@@ -11,7 +11,7 @@ cluster_start
 train=(--small --steps 300 --eval-every 0 --log-every 0)
 slurm_reference "${train[@]}"
 batch u1 train '#SBATCH --time=10 --ntasks=1 --gres=gpu:1' \
-        "stint run -- srun stint exec -- train_lm ${train[*]} --step-ms 60 --out resumed.bin"
+        "stint run --stint-interval=10m -- srun stint exec -- train_lm ${train[*]} --step-ms 60 --out resumed.bin"
 batch u2 urgent '#SBATCH --partition=urgent --exclusive' 'sleep 1'
 submit u1 -w n1 train
 victim=$job run=$cluster/u1/run.stint

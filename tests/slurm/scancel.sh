@@ -15,7 +15,7 @@ slurm_reference "${train[@]}"
 training() # NAME LINE...: a batch script with that in front of the training
 {
         batch u1 "$1" '#SBATCH --time=10 --ntasks=1 --gres=gpu:1' "${@:2}" \
-                "exec stint run -- srun stint exec -- train_lm ${train[*]} --step-ms 60 --out $1.bin"
+                "exec stint run --stint-interval=10m -- srun stint exec -- train_lm ${train[*]} --step-ms 60 --out $1.bin"
 }
 batch u2 urgent '#SBATCH --partition=urgent --exclusive' 'sleep 1'
 

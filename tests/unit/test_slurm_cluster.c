@@ -210,15 +210,18 @@ static struct cluster with_nodes(char *first, char *second)
         nodes[0].node_hostname = first;
         nodes[2].name = n2;
         nodes[2].node_hostname = second;
-        cluster_from_nodes(&all, &c);
+        cluster_from_nodes(&all, "here", &c);
         return c;
 }
 
 START_TEST(simulated_nodes_of_one_host_are_seen_to_be_so)
 {
-        char here[] = "here", there[] = "there";
+        char here[] = "here", there[] = "there", whole[] = "here.domain", longer[] = "hereafter";
 
         ck_assert_uint_eq(with_nodes(here, here).one_host, 1);
+        ck_assert_uint_eq(with_nodes(here, whole).one_host, 1);
+        ck_assert_uint_eq(with_nodes(there, there).one_host, 0);
+        ck_assert_uint_eq(with_nodes(longer, here).one_host, 0);
         ck_assert_uint_eq(with_nodes(here, there).one_host, 0);
         ck_assert_uint_eq(with_nodes(here, NULL).one_host, 0);
         ck_assert_uint_eq(with_nodes(NULL, NULL).one_host, 0);
