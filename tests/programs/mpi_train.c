@@ -24,6 +24,7 @@ struct settings {
         int poll_rank;     /* this rank polls 100 times a step; -1: none */
         int metric;        /* report a metric every 10 steps */
         int no_agree;      /* hand over no way to agree, which stint must refuse */
+        const char *tell;  /* a folder in which every rank keeps the minutes it has left, rounded, in a file rank-R; or NULL */
 };
 
 struct state {
@@ -68,6 +69,8 @@ static void parse(struct settings *set, int argc, char **argv)
                         set->early_steps = atoll(value), i++;
                 else if (!strcmp(argv[i], "--poll-rank"))
                         set->poll_rank = atoi(value), i++;
+                else if (!strcmp(argv[i], "--tell-time"))
+                        set->tell = value, i++;
                 else {
                         fprintf(stderr, "mpi_train: unknown option %s\n", argv[i]);
                         MPI_Abort(MPI_COMM_WORLD, 2);
@@ -98,6 +101,22 @@ static void train(const struct settings *set, struct state *s, struct stint *sti
                 s->values[i] += 0.01 * s->momentum[i];
         }
         nanosleep(&pause, NULL);
+}
+
+static void tell_time(const struct settings *set, int rank, struct stint *stint)
+{
+        static long told = -1;
+        double left = stint_time_left(stint);
+        long minutes = left > 1e6 ? -1 : (long)(left / 60 + 0.5);
+        char path[4096];
+        FILE *f;
+
+        if (!set->tell || minutes == told || snprintf(path, sizeof path, "%s/rank-%d", set->tell, rank) >= (int)sizeof path)
+                return;
+        f = fopen(path, "w");
+        if (!f || fprintf(f, "%ld\n", minutes) < 0 || fclose(f))
+                fprintf(stderr, "mpi_train: rank %d: %s cannot be written\n", rank, path);
+        told = minutes;
 }
 
 static uint64_t hash(const struct settings *set, const struct state *s)
@@ -159,6 +178,7 @@ int main(int argc, char **argv)
                 if (set.metric && s.step % 10 == 0)
                         stint_metric(stint, "loss", 1.0 / (double)s.step, STINT_GOAL_MIN);
                 go = stint_step(stint, s.step);
+                tell_time(&set, rank, stint);
                 if (go < 0)
                         fprintf(stderr, "mpi_train: rank %d: %s\n", rank, stint_why(stint));
                 if (go == STINT_STOP)
