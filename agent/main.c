@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <uv.h>
 #include "channel.h"
+#include "clock.h"
 #include "coordinator.h"
 #include "daemon_line.h"
 #include "guard.h"
@@ -28,6 +29,9 @@
 
 #define EXIT_OWN 125 /* stint's own failure, as in env(1) and timeout(1) */
 
+#define LINGER (60 * CLOCK_SECOND) /* from a SIGTERM, for a last save without `stint run` */
+#define LINGER_LOOK (20 * CLOCK_MS)
+
 struct options {
         const char *dir, *run_id, *socket;
         uint32_t stint;
@@ -40,6 +44,8 @@ struct options {
 struct agent {
         uv_loop_t loop;
         uv_signal_t term;
+        uv_timer_t linger;
+        int64_t term_ns, until_ns; /* the last SIGTERM, 0: none; and how long a last save is waited for */
         struct coordinator run;
         struct ranks ranks;
         struct watch watch;
@@ -199,6 +205,30 @@ static void finish(struct agent *a)
         watch_close(&a->watch);
         ranks_close(&a->ranks);
         uv_close((uv_handle_t *)&a->term, NULL);
+        uv_close((uv_handle_t *)&a->linger, NULL);
+}
+
+static void on_linger(uv_timer_t *timer)
+{
+        struct agent *a = timer->data;
+
+        if (saving_awaited(&a->ranks) && clock_now() < a->until_ns)
+                return;
+        finish(a);
+}
+
+/*
+ * The SIGTERM that ends a job ends the shell of the batch script too, and `stint run` with it, while this step lives until
+ * KillWait is over.  In that time the state is still written and sealed, and the next stint makes it whole.
+ */
+static int is_worth_staying(struct agent *a)
+{
+        const int64_t now_ns = clock_now();
+
+        if (a->term_ns == 0 || now_ns - a->term_ns > LINGER || !saving_ask_alone(&a->ranks))
+                return 0;
+        a->until_ns = now_ns + LINGER;
+        return uv_timer_start(&a->linger, on_linger, LINGER_LOOK / CLOCK_MS, LINGER_LOOK / CLOCK_MS) == 0;
 }
 
 static void on_over(void *arg, const char *why)
@@ -209,7 +239,8 @@ static void on_over(void *arg, const char *why)
                 log_error("the line to `stint run` broke: %s", why);
                 a->failed = 1;
         }
-        finish(a);
+        if (!is_worth_staying(a))
+                finish(a);
 }
 
 static void on_change(void *arg)
@@ -227,6 +258,7 @@ static void on_term(uv_signal_t *signal, int number_of)
         struct wire_agent_term m;
 
         (void)number_of;
+        a->term_ns = clock_now();
         memset(&m, 0, sizeof m);
         WIRE_INIT(&m, WIRE_AGENT_TERM);
         coordinator_send(&a->run, &m);
@@ -289,7 +321,9 @@ static int set_up(struct agent *a, const struct options *o, struct stint_error *
 
         if (rc == 0)
                 rc = uv_signal_init(&a->loop, &a->term);
-        a->term.data = a;
+        if (rc == 0)
+                rc = uv_timer_init(&a->loop, &a->linger);
+        a->term.data = a->linger.data = a;
         if (rc == 0)
                 rc = uv_signal_start(&a->term, on_term, SIGTERM);
         if (rc < 0)

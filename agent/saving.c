@@ -309,3 +309,32 @@ void saving_result(struct ranks *r, const struct wire_run_result *m)
                 rank_release(rank);
         }
 }
+
+/* ---- nobody commits any more ------------------------------------------------------------------------------------- */
+
+int saving_awaited(const struct ranks *r)
+{
+        const struct rank *rank;
+
+        for (rank = r->first; rank; rank = rank->next)
+                if (rank->known && !rank->gone && rank->asked_id != 0)
+                        return 1;
+        return 0;
+}
+
+/* All agents have heard the same, so each comes to the same number for it. */
+int saving_ask_alone(struct ranks *r)
+{
+        struct wire_run_save m = r->save;
+
+        if (saving_awaited(r))
+                return 1;
+        /* One that is being written, or waits to be committed, is the last one already. */
+        if (r->save.save_id == 0 || r->save.save_id > r->over_id)
+                return 0;
+        m.save_id = r->over_id + 1;
+        m.attempt = 1;
+        m.reason = SAVE_SIGNAL;
+        saving_ask(r, &m);
+        return saving_awaited(r);
+}

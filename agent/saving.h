@@ -24,4 +24,13 @@ void saving_gone(struct rank *rank);
 /* No further attempt will come: lets go of the snapshot kept for one. */
 void saving_forget(struct rank *rank);
 
+/*
+ * `stint run` is gone in the midst of a grace: asks the programs for a last save, unless one is on its way.  0: there is
+ * none to ask, or it is not known what to ask for, because this stint has not saved yet.
+ */
+int saving_ask_alone(struct ranks *r);
+
+/* Whether a program has yet to come to its safe point for a save. */
+int saving_awaited(const struct ranks *r);
+
 #endif

@@ -78,7 +78,9 @@ static enum requeued try_it(struct scheduler *s, int64_t patience_ns, char *text
                 const struct timespec pause = { pause_ns / CLOCK_SECOND, pause_ns % CLOCK_SECOND };
 
                 if (!said++)
-                        log_warning("the requeue was not answered (%s); it is asked for again", text);
+                        log_warning("the requeue was not answered (%s); it is asked for again, and until it is answered Slurm "
+                                    "may end this job without running it again",
+                                    text);
                 if (sigtimedwait(&term, NULL, &pause) == SIGTERM)
                         pause_ns = CLOCK_SECOND;
                 else

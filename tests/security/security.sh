@@ -203,7 +203,7 @@ daemon()
 {
         touch "$TEST_DIR/jobs" "$TEST_DIR/stint.conf"
         chmod 644 "$TEST_DIR/jobs" "$TEST_DIR/stint.conf"
-        start "$1" "${as_daemon[@]}" SLURM_CONF="$TEST_DIR/jobs" stintd --config "$TEST_DIR/stint.conf" --socket "$daemon_socket" --node n1
+        start "$1" "${as_daemon[@]}" SLURM_CONF="$TEST_DIR/jobs" "$TEST_DIR/bin/stintd" --config "$TEST_DIR/stint.conf" --socket "$daemon_socket" --node n1
         daemon_pid=$started_pid
         daemon_log=$TEST_DIR/$1.err
         wait_for_line 10 "$daemon_log" "ready on node n1"

@@ -46,9 +46,9 @@ ok a_job_that_is_requeued_as_usual_has_to_wait eval '[ "$(seconds "$plain" Eligi
 what_follows()
 {
         wait_slurm 60 "the end of stint $1" has_events "$run" "$1" end
-        is "$(journal "$run" end why lost_steps | tail -n 1)" "$2 0" "$2: the stint ends and no step is lost"
+        is "$(journal "$run" end why lost_steps | sed -n "$1p")" "$2 0" "$2: the stint ends and no step is lost"
         wait_slurm 30 "the requeue" has_events "$run" "$1" requeue
-        like "$(journal "$run" requeue granted text | tail -n 1)" '^true requeued; it may start in [0-9]+ s$' "$2: it is requeued, and its StartTime stayed"
+        like "$(journal "$run" requeue granted text | sed -n "$1p")" '^true requeued; it may start in [0-9]+ s$' "$2: it is requeued, and its StartTime stayed"
         wait_slurm 160 "the next stint" has_events "$run" $(($1 + 1)) start
         within_seconds "$2: it runs again within 30 s of its end" "$(event_time "$run" end "$1")" "$(event_time "$run" start $(($1 + 1)))" 30
 }

@@ -5,11 +5,12 @@
 # leaves KillWait: the state is saved in that, and the same job goes on with it.
 #
 # The signal ends the shell of the batch script too, and with it, where Slurm keeps track of processes, `stint run`; a
-# script that says `exec stint run` has no shell in between. Without that only what the agents had sealed by then is safe.
+# script that says `exec stint run` has no shell in between. Without that the agents save alone, and the next stint makes
+# it whole.
 set -eu
 . "$(dirname "$0")/../tap.sh"
 . "$TEST_SOURCE/tests/slurm/slurm.sh"
-cluster_start --set ProctrackType=proctrack/pgid
+cluster_start --kill-wait 12 --set ProctrackType=proctrack/pgid
 
 train=(--small --steps 400 --eval-every 0 --log-every 0)
 slurm_reference "${train[@]}"
@@ -30,7 +31,7 @@ wait_slurm 60 "the end of the first stint" has_events "$run" 1 end
 is "$(journal "$run" end why lost_steps)" "requeued 0" the_verdict_is_requeued_and_no_step_is_lost
 like "$(journal "$run" end verdict)" '^saved step [0-9]+, ' the_state_is_saved
 is "$(journal "$run" save reason landed | tail -n 1)" "requeue true" and_that_is_the_reason_it_names
-within_seconds it_is_saved_within_KillWait "$asked_at" "$(event_time "$run" save "$(count_events "$run" save)")" 5
+within_seconds it_is_saved_within_KillWait "$asked_at" "$(event_time "$run" save "$(count_events "$run" save)")" 12
 
 # ---- with a shell in between -----------------------------------------------------------------------------------------
 
@@ -44,7 +45,8 @@ as_user u1 scontrol requeue "$shell"
 wait_slurm 60 "its next stint" has_events "$other" 1 restore
 like "$(journal "$other" end why | sed -n 1p)" '^(requeued|killed)$' with_a_shell_in_between_the_verdict_may_come_from_the_next_stint
 is "$(journal "$other" restore step)" "$(journal "$other" end landed_step | sed -n 1p)" and_names_the_step_that_the_next_one_begins_from
-is "$(($(journal "$other" restore step) >= landed))" 1 which_is_no_earlier_one_than_had_landed
+is "$(($(journal "$other" restore step) > landed))" 1 which_the_agent_has_saved_after_the_signal
+is "$(journal "$other" end lost_steps | sed -n 1p)" 0 and_no_step_is_lost_there_either
 
 # ---- the end of both -------------------------------------------------------------------------------------------------
 
