@@ -23,6 +23,7 @@ unlike "$(cat "$TEST_DIR/victim.err")" "staging is made of the job's own memory"
 daemon_fds=$(descriptors_of "$daemon_pid") daemon_kib=$(memory_of "$daemon_pid")
 before=$(pace 100)
 
+# shellcheck disable=SC2034  # for ask
 as_root=(env PATH="$TEST_DIR/bin:/usr/bin:/bin")
 
 lives() # NAME
