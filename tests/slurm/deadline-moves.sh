@@ -52,6 +52,7 @@ old_end_at_once=$(end_time at-once)
 within_seconds the_limit_was_lowered_to_a_minute "$(date +%s)" "$new_end" 60
 
 # Final saves take less than a second here, and two are left for Slurm to answer: ten are shortly before that.
+# shellcheck disable=SC2034  # the eval below reads it
 first_end=$((old_end < old_end_at_once ? old_end : old_end_at_once))
 wait_for 90 "ten seconds to be left" eval '[ "$(date +%s)" -ge $((first_end - 10)) ]'
 scontrol update JobId="${jobs[raised]}" TimeLimit=3
