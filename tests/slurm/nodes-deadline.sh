@@ -14,10 +14,10 @@ cp "$TEST_BUILD/tests/programs/mpi_train" "$cluster/opt/bin/"
 install -d -o stint-u1 -g stint-u1 "$cluster/u1/left"
 batch u1 train '#SBATCH --nodes=2 --ntasks=2 --time=30' \
         'export OMPI_MCA_btl=self,tcp OMPI_MCA_pml=ob1 OMPI_MCA_mpi_yield_when_idle=1' \
-        'stint run --stint-interval off -- srun --overlap --mpi=pmix --ntasks=2 --ntasks-per-node=1 stint exec --' \
+        'stint run --stint-interval off -- srun --overlap --kill-on-bad-exit=1 --mpi=pmix --ntasks=2 --ntasks-per-node=1 stint exec --' \
         "mpi_train --steps 100000 --step-us 20000 --tell-time $cluster/u1/left"
 sed -i 's/ stint exec --$/ stint exec -- \\/' "$cluster/u1/train"
-submit u1 train
+submit_mpi submit u1 train
 run=$cluster/u1/run.stint
 
 left_is() # MINUTES [MINUTES]: what both ranks believe

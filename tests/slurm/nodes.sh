@@ -13,7 +13,7 @@ srun --mpi=list 2>&1 | grep -q pmix || skip_all "this Slurm has no plugin for PM
 cp "$TEST_BUILD/tests/programs/mpi_train" "$cluster/opt/bin/"
 mpi='export OMPI_MCA_btl=self,tcp OMPI_MCA_pml=ob1 OMPI_MCA_mpi_yield_when_idle=1'
 train="mpi_train --steps 400 --coupled --step-us"
-ranks="srun --overlap --mpi=pmix --ntasks=2 --ntasks-per-node=1"
+ranks="srun --overlap --kill-on-bad-exit=1 --mpi=pmix --ntasks=2 --ntasks-per-node=1"
 two='#SBATCH --nodes=2 --ntasks=2 --time=10'
 
 hashes() # JOB: what the ranks ended with
@@ -23,7 +23,7 @@ hashes() # JOB: what the ranks ended with
 
 # In the same surroundings, without stint.
 batch u1 alone "$two" "$mpi" "STINT_DIR=off $ranks $train 100"
-submit_plain u1 alone
+submit_mpi submit_plain u1 alone
 wait_job 60 "$job" COMPLETED
 hashes "$job" >"$TEST_DIR/alone"
 is "$(wc -l <"$TEST_DIR/alone")" 2 "both ranks end, without stint"
@@ -50,7 +50,7 @@ batch u1 train "$two" "$mpi" "stint run --stint-interval 500ms -- $ranks stint e
 batch u2 urgent '#SBATCH --partition=urgent --nodes=1 --exclusive' 'sleep 3'
 run=$cluster/u1/run.stint
 steps_before=$(rpcs_by_type REQUEST_JOB_STEP_CREATE)
-submit u1 train
+submit_mpi submit u1 train
 wait_slurm 60 "a first save" has_events "$run" 1 save "$landed"
 is "$(($(rpcs_by_type REQUEST_JOB_STEP_CREATE) - steps_before))" 2 "one step for the agents of both nodes, and one for the program"
 is "$(journal "$run" attached places | grep -o '"node": *"[^"]*"' | tr -d ' ' | tr '\n' ' ')" '"node":"n1" "node":"n2" ' "each rank found the agent of its node"
@@ -88,7 +88,7 @@ install -d -o stint-u1 -g stint-u1 "$faults"
 batch u1 between "$two" '#SBATCH --requeue' "$mpi" \
         "export STINT_LIBEXEC_DIR=$cluster/u1/libexec STINT_BETWEEN=\${SLURM_RESTART_COUNT:-0}" \
         "stint run --stint-name between --stint-interval 300ms -- $ranks stint exec -- $train 10000"
-submit_plain u1 between
+submit_mpi submit_plain u1 between
 wait_for 60 "the agent of n2 to seal" reached "$faults"
 parts=("$run"/checkpoints/step-*.part)
 wait_for 30 "the seal of n1" test -n "$(find "${parts[0]}" -name 'rank-00000*.seal' -size +0)"
