@@ -64,7 +64,7 @@ as_daemon+=(PATH="$TEST_DIR/evil:$TEST_DIR/bin:/usr/bin:/bin" LD_LIBRARY_PATH="$
 daemon stintd
 ask as_victim memory 4096 >"$TEST_DIR/answer"
 like "$(cat "$TEST_DIR/answer")" '^REFUSED' "stintd asks whose job a process is"
-child=$(ps -o pid= --ppid "$daemon_pid" | tr -d ' ')
+child=$(grep -lsx "PPid:[[:space:]]*$daemon_pid" /proc/[0-9]*/status | cut -d/ -f3)
 is "$(readlink "/proc/$child/exe")" "$TEST_DIR/libexec/stint-slurm" "with the program that belongs to it"
 is "$(tr '\000' '\n' <"/proc/$child/environ" | sed 's/=.*//' | grep -vx 'SLURMD_NODENAME' | tr '\n' ' ')" "SLURM_CONF " "and an environment that steers nothing"
 kill -TERM "$daemon_pid"
