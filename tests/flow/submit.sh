@@ -8,14 +8,14 @@ set -eu
 . "$TEST_SOURCE/tests/flow/flow.sh"
 
 export STAND_IN=$TEST_DIR/stand-in
-mkdir "$STAND_IN" "$TEST_DIR/bin" "$TEST_DIR/work"
+mkdir "$STAND_IN" "$TEST_DIR/bin" "$TEST_DIR/desk"
 ln -s "$TEST_SOURCE/tests/programs/sbatch_stand_in.sh" "$TEST_DIR/bin/sbatch"
 with=$TEST_DIR/bin:$PATH
 # Nobody answers for Slurm here, so that no story depends on whether one is installed.
 mkdir "$TEST_DIR/libexec"
 ln -s "$TEST_BUILD/agent/stint-agent" "$TEST_DIR/libexec/stint-agent"
 export STINT_LIBEXEC_DIR=$TEST_DIR/libexec
-cd "$TEST_DIR/work"
+cd "$TEST_DIR/desk"
 
 words() # what the stand-in was called with, in one line
 {
@@ -33,15 +33,15 @@ PATH=$with run stint submit -n 4 --stint-dir=../runs/one --gres gpu:2 --stint-an
 is "$status" 0 "a job is handed to sbatch"
 is "$(cat "$TEST_DIR/out")" "Submitted batch job 1" "whose answer is all that stdout has"
 is "$(words)" "--open-mode=append|-n|4|--gres|gpu:2|-Jx|job.sh|--stint-dir=hers|two words|" "every word but ours goes there as it was"
-is "$(exported STINT_DIR)" "$TEST_DIR/work/../runs/one" "the job is told its run directory"
+is "$(exported STINT_DIR)" "$TEST_DIR/desk/../runs/one" "the job is told its run directory"
 run_dir=$TEST_DIR/runs/one
 is "$(cat "$run_dir/script")" "$(cat job.sh)" "the script is kept"
 run cat "$run_dir/submit.json"
-json_holds "and the rest of it" "d['arguments'] == ['--ntasks=4', '--gres=gpu:2', '--job-name=x', '--open-mode=append'] and d['script_arguments'] == ['--stint-dir=hers', 'two words'] and d['mode'] == 'auto' and d['job'] == '1' and d['directory'] == '$TEST_DIR/work'"
+json_holds "and the rest of it" "d['arguments'] == ['--ntasks=4', '--gres=gpu:2', '--job-name=x', '--open-mode=append'] and d['script_arguments'] == ['--stint-dir=hers', 'two words'] and d['mode'] == 'auto' and d['job'] == '1' and d['directory'] == '$TEST_DIR/desk'"
 PATH=$with run stint submit --stint-anywhere --stint-name=two --open-mode=truncate --parsable job.sh
 is "$(words)" "--open-mode=truncate|--parsable|job.sh|" "nothing is added where somebody has said otherwise"
 like "$(cat "$TEST_DIR/err")" "truncate in the command line.* lost" "but that is told"
-is "$(exported STINT_DIR)" "$TEST_DIR/work/two.stint" "a name is a directory where the job runs"
+is "$(exported STINT_DIR)" "$TEST_DIR/desk/two.stint" "a name is a directory where the job runs"
 mkdir there
 printf '#!/bin/bash\n#SBATCH --open-mode=append --chdir=%s\nstint run --stint-name=here -- train\n' "$PWD/there" >there.sh
 SBATCH_QOS=fast SLURM_JOB_ID=7 STINT_AGENT=a CUDA_VISIBLE_DEVICES=3 PATH=$with run stint submit --stint-anywhere there.sh
@@ -54,7 +54,7 @@ is "$(cat "$STAND_IN/stdin")" "$(cat job.sh)" "a script on standard input gets t
 echo 'Submitted batch job 81 on cluster far' >"$STAND_IN/answer"
 PATH=$with run stint submit --stint-anywhere --stint-name=far --array=0,2 job.sh
 is "$(cat "$TEST_DIR/out")" "Submitted batch job 81 on cluster far" "sbatch's line is not understood, it is passed on"
-is "$(exported STINT_DIR):$(ls -d far-?.stint | tr '\n' ' ')" "$TEST_DIR/work/far-%a.stint:far-0.stint far-2.stint " "each task of an array has its own run"
+is "$(exported STINT_DIR):$(ls -d far-?.stint | tr '\n' ' ')" "$TEST_DIR/desk/far-%a.stint:far-0.stint far-2.stint " "each task of an array has its own run"
 rm "$STAND_IN/answer"
 echo 3 >"$STAND_IN/refuse"
 PATH=$with run stint submit --stint-anywhere --stint-name=three job.sh
@@ -91,20 +91,20 @@ like "$(cat "$TEST_DIR/err")" "no sbatch in PATH" "and the reason is told"
 # ---- resume ----------------------------------------------------------------------------------------------------------
 
 cd "$TEST_DIR"
-rm "$TEST_DIR/work/job.sh"
+rm "$TEST_DIR/desk/job.sh"
 SBATCH_QOS=other PATH=$with run stint resume runs/one --time=9 -p long
 is "$status" 0 "a run is submitted once more"
 is "$(words)" "--ntasks=4|--gres=gpu:2|--job-name=x|--open-mode=append|--time=9|-p|long|$run_dir/script|--stint-dir=hers|two words|" \
         "with what it had, and what is new behind it, by the copy of its script"
-is "$(cat "$STAND_IN/folder"):$(exported SBATCH_QOS)" "$TEST_DIR/work:" "from where it was submitted first"
+is "$(cat "$STAND_IN/folder"):$(exported SBATCH_QOS)" "$TEST_DIR/desk:" "from where it was submitted first"
 is "$(exported STINT_DIR)" "$run_dir" "into the same directory"
 PATH=$with run stint resume "$run_dir" --hold
 is "$(words)" "--ntasks=4|--gres=gpu:2|--job-name=x|--open-mode=append|--time=9|--partition=long|--hold|$run_dir/script|--stint-dir=hers|two words|" \
         "what was new is kept for the next time"
-PATH=$with run stint resume work/two
-is "$(words)" "--open-mode=truncate|$TEST_DIR/work/two.stint/script|" "what was meant for once is gone"
-PATH=$with run stint resume work/in
-is "$(words)" "--open-mode=append|$TEST_DIR/work/in.stint/script|" "a script that came on standard input is there too"
+PATH=$with run stint resume desk/two
+is "$(words)" "--open-mode=truncate|$TEST_DIR/desk/two.stint/script|" "what was meant for once is gone"
+PATH=$with run stint resume desk/in
+is "$(words)" "--open-mode=append|$TEST_DIR/desk/in.stint/script|" "a script that came on standard input is there too"
 printf '#!/bin/bash\nstint run -- train\n' >plain.sh
 PATH=$with run stint submit --stint-anywhere --stint-name=plain plain.sh
 PATH=$with run stint resume plain
