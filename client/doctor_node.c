@@ -12,8 +12,9 @@
 #include <unistd.h>
 #include "clock.h"
 #include "doctor.h"
+#include "libexec.h"
 #include "print.h"
-#include "run_agents.h"
+#include "rundir.h"
 
 #define AGENT_ANSWER_S 5               /* after which an agent that says nothing is broken */
 #define SMALL_SHM (INT64_C(128) << 20) /* containers often have 64 MiB */
@@ -59,7 +60,7 @@ static void check_agent(const struct doctor *d)
 {
         char path[RUNDIR_PATH], version[100];
 
-        agents_program(path, sizeof path);
+        libexec_program(path, sizeof path, "stint-agent", "agent");
         if (access(path, X_OK))
                 doctor_found(d, "agent", FINDING_PROBLEM,
                              "%s cannot be executed: %s; install stint whole, or set STINT_LIBEXEC_DIR to the folder "

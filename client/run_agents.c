@@ -12,12 +12,9 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "libexec.h"
 #include "log.h"
 #include "run_agents.h"
-
-#ifndef LIBEXECDIR
-#define LIBEXECDIR "/usr/local/libexec/stint"
-#endif
 
 static int start_step(struct agents *a, struct stint_error *err);
 
@@ -176,42 +173,13 @@ void agents_stop(struct agents *a, int64_t limit_ns)
 
 /* ---- their beginning ------------------------------------------------------------------------------------------- */
 
-/* Where this program lies, with what leads from there to the agent; -1 when there is none. */
-static int beside_us(char *out, size_t size, const char *way)
-{
-        ssize_t n = readlink("/proc/self/exe", out, size - 1);
-        char *slash;
-
-        if (n <= 0)
-                return -1;
-        out[n] = '\0';
-        slash = strrchr(out, '/');
-        if (slash == NULL || (size_t)(slash - out) + strlen(way) + 2 > size)
-                return -1;
-        strcpy(slash + 1, way);
-        return access(out, X_OK);
-}
-
-void agents_program(char *out, size_t size)
-{
-        const char *dir = getenv("STINT_LIBEXEC_DIR");
-
-        snprintf(out, size, "%s/stint-agent", dir != NULL && dir[0] != '\0' ? dir : LIBEXECDIR);
-        if ((dir != NULL && dir[0] != '\0') || access(out, X_OK) == 0)
-                return;
-        /* Moved as a whole, or not installed at all. */
-        if (beside_us(out, size, "../libexec/stint/stint-agent") != 0 &&
-            beside_us(out, size, "../agent/stint-agent") != 0)
-                snprintf(out, size, "%s/stint-agent", LIBEXECDIR);
-}
-
 static int start_step(struct agents *a, struct stint_error *err)
 {
         char path[RUNDIR_PATH], stint[16];
         char *args[] = { path, "--dir", a->dir, "--stint", stint, "--run-id", a->run_id, "--socket", a->pattern,
                          a->plan.slurm ? "--armour" : NULL, NULL };
 
-        agents_program(path, sizeof path);
+        libexec_program(path, sizeof path, "stint-agent", "agent");
         snprintf(stint, sizeof stint, "%" PRIu32, a->stint);
         set_all(a, AGENT_STARTING);
         if (step_start(&a->step, &a->plan, path, args, err) == 0)

@@ -59,9 +59,6 @@ struct agents {
         int stopping;
 };
 
-/* The agent's program: in $STINT_LIBEXEC_DIR, else where it was installed, else beside this one. */
-void agents_program(char *out, size_t size);
-
 /*
  * Makes the agents, not started.  as_step: by srun, where this is a job of Slurm; otherwise one, as a child.  Says what
  * the user should know of that.  -1: no memory.

@@ -20,10 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "clock.h"
-
-#ifndef LIBEXECDIR
-#define LIBEXECDIR "/usr/local/libexec/stint"
-#endif
+#include "libexec.h"
 
 #define CHILD_PATH 4096
 #define CHILD_ENVIRONMENT 4200
@@ -33,38 +30,6 @@
 void slurm_child_init(struct slurm_child *c)
 {
         *c = (struct slurm_child){ .fd = -1, .words = -1 };
-}
-
-/* ---- which program --------------------------------------------------------------------------------------------- */
-
-static int beside_us(char *out, size_t size, const char *way)
-{
-        ssize_t n = readlink("/proc/self/exe", out, size - 1);
-        char *slash;
-
-        if (n <= 0)
-                return -1;
-        out[n] = '\0';
-        slash = strrchr(out, '/');
-        if (slash == NULL || (size_t)(slash - out) + strlen(way) + 2 > size)
-                return -1;
-        strcpy(slash + 1, way);
-        return access(out, X_OK);
-}
-
-static void find_program(char *out, size_t size)
-{
-        static const char *const ways[] = { "stint-slurm", "../libexec/stint/stint-slurm", "../daemon/stint-slurm" };
-        const char *dir = getenv("STINT_LIBEXEC_DIR");
-        size_t i;
-
-        snprintf(out, size, "%s/stint-slurm", dir != NULL && dir[0] != '\0' ? dir : LIBEXECDIR);
-        if ((dir != NULL && dir[0] != '\0') || access(out, X_OK) == 0)
-                return;
-        for (i = 0; i < sizeof ways / sizeof ways[0]; i++)
-                if (beside_us(out, size, ways[i]) == 0)
-                        return;
-        snprintf(out, size, "%s/stint-slurm", LIBEXECDIR);
 }
 
 /* ---- beginning ------------------------------------------------------------------------------------------------- */
@@ -206,7 +171,7 @@ int slurm_child_start(struct slurm_child *c, struct stint_error *err)
                                  "%d stint-slurm were killed and do not end: they hang in the kernel, probably on a "
                                  "filesystem that does not answer",
                                  SLURM_CHILD_DYING);
-        find_program(program, sizeof program);
+        libexec_program(program, sizeof program, "stint-slurm", "daemon");
         if (access(program, X_OK) < 0)
                 return no_program(program, errno, err);
         if (make_ends(c, &theirs, err) < 0) {
