@@ -29,6 +29,8 @@ wait_exit reference 300
 is "$status" 0 the_reference_ran
 for task in 1 2 3; do
         wait_slurm 120 "the run of task $task" test -e "$cluster/u1/task-$task.stint/DONE"
+        # DONE is written before the last words of the stint, so those are waited for too.
+        wait_slurm 60 "the last words of task $task" has_events "$cluster/u1/task-$task.stint" 1 end complete
         same_weights "$cluster/u1/task-$task.bin" "the_weights_of_task_${task}_are_right"
 done
 is "$(journal "$cluster/u1/task-3.stint" end why)" "$(printf 'preempted\ncomplete')" the_third_was_continued
