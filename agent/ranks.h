@@ -22,6 +22,14 @@ struct ranks;
 struct writer;
 struct reader;
 
+/* What was known when a write began, to see what it takes from training. */
+struct flight {
+        int64_t since_ns; /* 0: nothing is being written */
+        uint64_t steps;   /* made by then */
+        int64_t step_ns;  /* what one of them took, at the median */
+        int stands;       /* the program waits meanwhile */
+};
+
 /* One program.  It outlives its connection while a job works for it, or while its last snapshot may still be needed. */
 struct rank {
         struct peer peer;
@@ -49,6 +57,7 @@ struct rank {
         uint32_t asked_id, asked_attempt; /* asked for and not answered yet; 0: nothing */
         struct wire_snapshot snapshot;    /* the last one, until its RESULT; save_id 0: none */
         struct staging *staged;           /* what it is in; NULL when it was UNCHANGED */
+        struct flight flight;             /* the steps beside its write */
         struct writer *writer;            /* at work on it */
         uint32_t next_attempt;            /* begins when that one has ended; 0: none */
 

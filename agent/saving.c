@@ -13,8 +13,43 @@
 #include <string.h>
 #include "clock.h"
 #include "deadline.h"
+#include "histogram.h"
 #include "log.h"
 #include "writer.h"
+
+/* ---- what a write takes from training --------------------------------------------------------------------------- */
+
+static uint64_t steps_of(const struct rank *rank, int64_t *step_ns)
+{
+        struct histogram steps;
+
+        memcpy(&steps, &rank->page->steps, sizeof steps); /* it goes on counting meanwhile, which costs nobody anything */
+        *step_ns = histogram_quantile(&steps, 0.5);
+        return histogram_count(&steps);
+}
+
+static void flight_begin(struct rank *rank, int stands)
+{
+        struct flight *f = &rank->flight;
+
+        f->since_ns = clock_now();
+        f->steps = steps_of(rank, &f->step_ns);
+        f->stands = stands;
+}
+
+/* The time that is not in steps of the usual length; a step that is not done yet counts as none. */
+static int64_t flight_drag(const struct rank *rank)
+{
+        const struct flight *f = &rank->flight;
+        int64_t took_ns = clock_now() - f->since_ns, made_ns, step_ns;
+        uint64_t steps = steps_of(rank, &step_ns) - f->steps;
+
+        if (f->since_ns == 0 || f->stands || rank->gone)
+                return -1;
+        if (steps > INT32_MAX || __builtin_mul_overflow((int64_t)steps, f->step_ns, &made_ns) || made_ns > took_ns)
+                return 0;
+        return took_ns - made_ns;
+}
 
 /* ---- reports ----------------------------------------------------------------------------------------------------- */
 
@@ -42,7 +77,9 @@ static void report_sealed(struct rank *rank, const struct wire_snapshot *s, uint
         m.flags = s->flags & SNAPSHOT_UNCHANGED;
         m.delay_ns = s->delay_ns;
         m.copy_ns = s->copy_ns;
+        m.drag_ns = -1;
         if (w) {
+                m.drag_ns = flight_drag(rank);
                 m.file_bytes = w->seal.file_bytes;
                 m.state_bytes = w->seal.state_bytes;
                 m.hash_ns = w->hash_ns;
@@ -78,6 +115,8 @@ static void on_written(struct work *work)
                 report_failure(rank, w->save_id, w->attempt, w->checkpoint_step, &w->err);
         else
                 report_sealed(rank, &s, w->attempt, w);
+        if (!rank->writer)
+                rank->flight.since_ns = 0;
         if (rank->ranks->run->over)
                 saving_forget(rank);
         writer_free(w);
@@ -125,6 +164,7 @@ static void start_writer(struct rank *rank, uint32_t attempt)
                 return;
         }
         rank->writer = w;
+        flight_begin(rank, attempt > 1 || rank->save_flags != 0);
         rank->jobs++;
         work_start(rank->ranks->loop, NULL, &w->work, writer_run, on_written);
 }

@@ -63,6 +63,7 @@ static int gather(struct watch *w)
         in->step_ns = 0;
         in->agree_every = 1;
         in->state_bytes = 0;
+        in->flying_since_ns = 0;
         for (rank = w->ranks->first; rank; rank = rank->next) {
                 struct pace pace;
 
@@ -76,6 +77,8 @@ static int gather(struct watch *w)
                         fewest = pace.steps;
                 if (rank->agree_every > in->agree_every)
                         in->agree_every = rank->agree_every;
+                if (rank->flight.since_ns > 0 && (in->flying_since_ns == 0 || rank->flight.since_ns < in->flying_since_ns))
+                        in->flying_since_ns = rank->flight.since_ns;
                 if (rank->staging)
                         in->state_bytes += rank->staging->state_bytes;
                 begun = begun && pace.step >= 0;
@@ -243,6 +246,7 @@ void watch_measured(struct watch *w, const struct wire_run_measured *m)
         in->measured = (struct deadline_measured){ .delay_ns = m->delay_ns, .snapshot_ns = m->snapshot_ns };
         in->measured.write_ns = m->write_ns;
         in->measured.commit_ns = m->commit_ns;
+        in->measured.cost_ns = m->cost_ns;
         in->measured.saves = m->saves;
         in->margin_ns = m->margin_ns;
         in->interval_ns = m->interval_ns;
@@ -289,6 +293,8 @@ void watch_describe(struct watch *w, struct wire_daemon_plan *m)
         m->snapshot_ns = in->measured.snapshot_ns;
         m->write_ns = in->measured.write_ns;
         m->commit_ns = in->measured.commit_ns;
+        m->cost_ns = in->measured.cost_ns;
+        m->flying_ns = in->flying_since_ns > 0 ? in->now_ns - in->flying_since_ns : -1;
         m->saves = in->measured.saves;
         m->margin_ns = in->margin_ns;
         m->interval_ns = in->interval_ns;

@@ -87,6 +87,15 @@ static int read_interval(void *field, const char *text, struct stint_error *err)
         return 0;
 }
 
+static int read_mtbf(void *field, const char *text, struct stint_error *err)
+{
+        if (!strcmp(text, "auto"))
+                *(int64_t *)field = 0;
+        else if (read_span(field, text, err))
+                return error_wrap(err, "neither 'auto' nor a duration");
+        return 0;
+}
+
 static int read_exit0(void *field, const char *text, struct stint_error *err)
 {
         if (strcmp(text, "done"))
@@ -178,7 +187,9 @@ static const struct flag table[] = {
          "time between saves: a duration, off, or auto, which weighs what a save costs against --stint-mtbf (default: "
          "auto)",
          NULL},
-        {"--stint-mtbf", "D", FIELD(mtbf_ns), read_span, "mean time between failures that auto assumes (default: 24h)",
+        {"--stint-mtbf", "D", FIELD(mtbf_ns), read_mtbf,
+         "mean time between failures that auto assumes: a duration, or auto, which begins with 24h and takes each stint "
+         "of this run into account that was killed or crashed (default: auto)",
          NULL},
         {"--stint-margin", "D", FIELD(margin_ns), flag_duration, "time kept free before a deadline (default: 1s)",
          NULL},
@@ -222,7 +233,6 @@ static void defaults(struct run_options *o)
 {
         *o = (struct run_options){
                 .keep = 3,
-                .mtbf_ns = 24 * 3600 * CLOCK_SECOND,
                 .margin_ns = CLOCK_SECOND,
                 .ask_every_ns = 300 * CLOCK_SECOND,
                 .attend_fd = -1,

@@ -12,7 +12,8 @@ struct run_options {
         char name[64];
         int keep;                   /* generations kept, best and pinned ones not counted; at least 1 */
         int64_t interval_ns;        /* 0: automatic; CLOCK_NEVER: off */
-        int64_t mtbf_ns, margin_ns;
+        int64_t mtbf_ns;            /* 0: as this run has been going */
+        int64_t margin_ns;
         int64_t ask_every_ns;       /* the scheduler is asked for the deadline at most so often by the clock alone */
         int take_over, adopt, exit0_done, quiet;
         int attend_fd;              /* -1, or where the solo coordinator reports (libstint's spawn) */

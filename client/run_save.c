@@ -68,6 +68,7 @@ static void forget_ranks(struct save *s)
         s->step = -1;
         s->bytes = 0;
         s->delay_ns = s->copy_ns = s->hash_ns = s->write_ns = 0;
+        s->drag_ns = -1;
 }
 
 static enum saving_act move_on(struct save *s, enum saving_event event, int may_retry)
@@ -197,6 +198,7 @@ enum saving_act save_sealed(struct save *s, const struct wire_agent_sealed *m, i
         take_highest(&s->delay_ns, m->delay_ns);
         take_highest(&s->copy_ns, m->copy_ns);
         take_highest(&s->hash_ns, m->hash_ns);
+        take_highest(&s->drag_ns, m->drag_ns);
         take_highest(&s->write_ns, m->write_ns);
         return move(s, s->sealed_count == s->ranks ? SAVING_ALL_SEALED : SAVING_RANK_SEALED, 0);
 }

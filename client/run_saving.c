@@ -32,7 +32,7 @@ struct saving_job {
         int64_t began_ns;
         struct manifest manifest;
         struct seal_metric best;
-        struct deadline_measured measured;
+        struct measured measured;
         struct stint_error problem;
 };
 
@@ -96,6 +96,8 @@ static void note_save(struct run *r, int landed, int64_t step, uint64_t bytes, i
                                  (json_int_t)s->attempt, "unchanged", s->ranks > 0 && s->unchanged_count == s->ranks,
                                  "text", text);
 
+        if (line != NULL && s->drag_ns >= 0)
+                json_object_set_new(line, "drag_s", json_real(seconds(s->drag_ns)));
         if (line != NULL && left_ns != CLOCK_NEVER)
                 json_object_set_new(line, "left_s", json_real(seconds(left_ns)));
         story_note(r, "save", line);

@@ -104,7 +104,7 @@ void story_tell_measured(struct run *r, unsigned agent)
 {
         struct wire_run_measured m;
 
-        measured_message(&r->measured, r->o, &m);
+        measured_message(&r->measured, r->o, r->mtbf_ns, &m);
         /* The question before a final save may go unanswered for so long; the state is to land in time even then. */
         if (strcmp(r->deadline.scheduler.name, "slurm") == 0 && m.margin_ns < CLOCK_NEVER - DEADLINE_ANSWER_LIMIT)
                 m.margin_ns += DEADLINE_ANSWER_LIMIT;
@@ -386,6 +386,7 @@ static int begin(struct run *r, struct stint_error *err)
         if (loop_open(r, err) != 0 || find_scheduler(r) != 0 || begin_take(r, err) != 0 || begin_settle(r, err) != 0)
                 return -1;
         measured_read(&r->measured, r->o->dir);
+        r->mtbf_ns = r->o->mtbf_ns > 0 ? r->o->mtbf_ns : past_mtbf(&r->past);
         if (process_tree_adopt(err) != 0)
                 return -1;
         return start_agents(r, err);

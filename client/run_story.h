@@ -16,6 +16,7 @@
 #include "run_journal.h"
 #include "run_lease.h"
 #include "run_listen.h"
+#include "run_measured.h"
 #include "run_progress.h"
 #include "run_ranks.h"
 #include "run_restore.h"
@@ -57,7 +58,8 @@ struct run {
         struct restore restore;      /* run_restore.c */
         struct progress progress;    /* run_progress.c */
         struct successor successor;  /* run_successor.c */
-        struct deadline_measured measured;
+        struct measured measured;
+        int64_t mtbf_ns;             /* mean time between failures, configured or of the past */
         struct seal_metric best;     /* name "" : none */
         uint32_t lineage;
 

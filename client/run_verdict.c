@@ -11,6 +11,7 @@
 #include "duration.h"
 #include "json_file.h"
 #include "log.h"
+#include "print.h"
 #include "run.h"
 #include "run_verdict.h"
 #include "rundir.h"
@@ -46,9 +47,46 @@ static int ran_into_limit(const json_t *end)
         return why != NULL && strcmp(why, "time limit") == 0;
 }
 
+/* The lines of one stint that follow each other in the journal, and over what time. */
+struct stretch {
+        int64_t stint, first_ns, last_ns;
+};
+
+static void add_stretch(struct past *p, struct stretch *s)
+{
+        int64_t ns = s->last_ns - s->first_ns;
+
+        if (s->stint > 0 && ns > 0 && p->trained_ns < CLOCK_NEVER - ns)
+                p->trained_ns += ns;
+        *s = (struct stretch){ 0 };
+}
+
+/* The end of a stint that was killed is a line of the next one, and says when that began. */
+static void take_time(struct past *p, struct stretch *s, const json_t *line)
+{
+        const int64_t at_ns = print_time_read(print_member_text(line, "t", ""));
+        const int64_t stint = integer_of(line, "stint", 0);
+
+        if (at_ns <= 0 || json_object_get(line, "by") != NULL)
+                return;
+        if (stint != s->stint) {
+                add_stretch(p, s);
+                *s = (struct stretch){ .stint = stint, .first_ns = at_ns };
+        }
+        s->last_ns = at_ns;
+}
+
+static int is_failure(const json_t *line)
+{
+        const char *why = print_member_text(line, "why", "");
+
+        return strcmp(event_of(line), "end") == 0 && (strcmp(why, "killed") == 0 || strcmp(why, "crashed") == 0);
+}
+
 /* A set-back makes older steps the newest again, so the last line counts, not the highest step. */
 void past_read(struct past *p, const json_t *lines)
 {
+        struct stretch stretch = { 0 };
         int landed = 0;
         size_t i;
         json_t *line;
@@ -57,6 +95,8 @@ void past_read(struct past *p, const json_t *lines)
         json_array_foreach(lines, i, line) {
                 int64_t stint = integer_of(line, "stint", 0);
 
+                take_time(p, &stretch, line);
+                p->failures += (uint32_t)is_failure(line);
                 if (strcmp(event_of(line), "start") == 0)
                         landed = 0;
                 if (strcmp(event_of(line), "end") == 0 && (landed || ran_into_limit(line)))
@@ -69,6 +109,15 @@ void past_read(struct past *p, const json_t *lines)
                         p->landed_step = integer_of(line, "step", -1);
                 }
         }
+        add_stretch(p, &stretch);
+}
+
+int64_t past_mtbf(const struct past *p)
+{
+        const int64_t assumed_ns = 24 * 3600 * CLOCK_SECOND;
+        const int64_t trained_ns = p->trained_ns < CLOCK_NEVER - assumed_ns ? p->trained_ns : CLOCK_NEVER - assumed_ns;
+
+        return (assumed_ns + trained_ns) / (1 + (int64_t)p->failures);
 }
 
 int64_t lost_steps(int64_t last_step, int64_t landed_step)

@@ -15,10 +15,18 @@ struct past {
         uint32_t last_stint;   /* 0: there was none */
         int64_t landed_step;   /* newest that landed in any; -1 */
         int ever_landed;
+        int64_t trained_ns;    /* all stints together, as far as the times of their lines reach */
+        uint32_t failures;     /* stints that ended without a warning: killed, or crashed */
         uint32_t idle;         /* how many stints in a row, up to the last, landed nothing, preempted ones aside */
 };
 
 void past_read(struct past *p, const json_t *lines);
+
+/*
+ * The mean time between failures to expect: one in 24 hours is assumed before anything is known, and weighs as much as
+ * a day of this run's own.
+ */
+int64_t past_mtbf(const struct past *p);
 
 /* After so many stints in a row that landed nothing, a stint is not requeued: the next would do no better. */
 #define IDLE_STINTS_MOST 3

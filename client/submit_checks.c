@@ -171,12 +171,14 @@ static void check_grace(const struct submit *s)
         int64_t grace_ns = (int64_t)s->cluster.part_grace_s * CLOCK_SECOND,
                 wait_ns = (int64_t)s->cluster.kill_wait_s * CLOCK_SECOND;
         int64_t cost_ns;
+        struct measured known;
         struct deadline_measured m;
         char has[32], kill[32], needs[32];
 
         if (!s->has_cluster || !*s->cluster.partition || s->cluster.part_preempt == CLUSTER_PREEMPT_OFF)
                 return;
-        measured_read(&m, s->run);
+        measured_read(&known, s->run);
+        m = measured_costs(&known);
         cost_ns = m.delay_ns + m.snapshot_ns + m.write_ns + m.commit_ns;
         duration_format(has, sizeof has, grace_ns);
         duration_format(kill, sizeof kill, wait_ns);

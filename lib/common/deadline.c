@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define DEADLINE_SHORTEST_INTERVAL (5 * CLOCK_SECOND)
+#define DEADLINE_WRITE_SHARE 10 /* an automatic interval is so many times what a write takes */
 
 static const char *const reason_names[] = {
         [SAVE_NONE] = "none",         [SAVE_CALIBRATE] = "calibration", [SAVE_INTERVAL] = "interval",
@@ -101,6 +102,32 @@ static int64_t guess(uint64_t state_bytes)
                    DEADLINE_GUESS_FIXED);
 }
 
+static int64_t flown(const struct deadline_inputs *in)
+{
+        int64_t out;
+
+        if (in->flying_since_ns == 0)
+                return 0;
+        return __builtin_sub_overflow(in->now_ns, in->flying_since_ns, &out) ? 0 : duration(out);
+}
+
+/* As measured, or as the one in flight shows by now. */
+static int64_t slowest_write(const struct deadline_inputs *in)
+{
+        return higher(duration(in->measured.write_ns), flown(in));
+}
+
+/* What a write in flight still has to do. */
+static int64_t rest_of_flight(const struct deadline_inputs *in)
+{
+        int64_t so_far = flown(in), write;
+
+        if (in->flying_since_ns == 0)
+                return 0;
+        write = in->measured.saves ? duration(in->measured.write_ns) : guess(in->state_bytes);
+        return so_far < write ? write - so_far : so_far - write;
+}
+
 /* From the safe point to landed. */
 static int64_t save_cost(const struct deadline_inputs *in)
 {
@@ -108,7 +135,7 @@ static int64_t save_cost(const struct deadline_inputs *in)
 
         if (m->saves == 0)
                 return guess(in->state_bytes);
-        return sum(duration(m->snapshot_ns), sum(duration(m->write_ns), duration(m->commit_ns)));
+        return sum(duration(m->snapshot_ns), sum(slowest_write(in), duration(m->commit_ns)));
 }
 
 /* From asking to landed: several ranks act one safe point after they agreed, a single one at its next. */
@@ -118,7 +145,7 @@ static int64_t whole_cost(const struct deadline_inputs *in)
         int64_t steps = times(duration(in->step_ns), in->several_ranks ? every + 1 : 1);
         int64_t delay = in->measured.saves ? duration(in->measured.delay_ns) : 0;
 
-        return sum(sum(steps, delay), save_cost(in));
+        return sum(sum(sum(steps, delay), rest_of_flight(in)), save_cost(in));
 }
 
 /* How long this stint has in all; CLOCK_NEVER when nobody knows. */
@@ -195,7 +222,16 @@ int64_t deadline_interval(int64_t cost_ns, int64_t mtbf_ns)
 
 static int64_t interval_of(const struct deadline_inputs *in)
 {
-        return in->interval_ns > 0 ? in->interval_ns : deadline_interval(save_cost(in), in->mtbf_ns);
+        const struct deadline_measured *m = &in->measured;
+        int64_t widest, interval;
+
+        if (in->interval_ns > 0)
+                return in->interval_ns;
+        widest = deadline_interval(save_cost(in), in->mtbf_ns);
+        if (m->saves == 0)
+                return widest;
+        interval = higher(deadline_interval(m->cost_ns, in->mtbf_ns), times(slowest_write(in), DEADLINE_WRITE_SHARE));
+        return lower(interval, widest);
 }
 
 /* When the next interval save is due; CLOCK_NEVER when none is, or when it would only be in the way of the final one.
@@ -248,26 +284,4 @@ struct deadline_plan deadline_plan(const struct deadline_inputs *in)
                 plan.next = SAVE_INTERVAL;
         }
         return plan;
-}
-
-/* ---- learning ---- */
-
-static int64_t learn(int64_t known, int64_t seen)
-{
-        known = duration(known);
-        seen = duration(seen);
-        return seen >= known ? seen : known - (known - seen) / 8;
-}
-
-void deadline_learn(struct deadline_measured *m, const struct deadline_measured *one)
-{
-        if (m->saves == 0)
-                *m = (struct deadline_measured){ 0 };
-        /* From zeros, everything rises at once: the first save is taken as it is. */
-        m->delay_ns = learn(m->delay_ns, one->delay_ns);
-        m->snapshot_ns = learn(m->snapshot_ns, one->snapshot_ns);
-        m->write_ns = learn(m->write_ns, one->write_ns);
-        m->commit_ns = learn(m->commit_ns, one->commit_ns);
-        if (m->saves < UINT32_MAX)
-                m->saves++;
 }

@@ -36,12 +36,16 @@ const char *save_reason_name(enum save_reason reason);
 enum save_reason save_reason_from_name(const char *word);
 const char *deadline_cause_name(enum deadline_cause cause);
 
-/* What saves of this run on this filesystem have cost, each the 99th percentile (with few saves: the worst) in ns. */
+/*
+ * What saves of this run on this filesystem have cost, in ns: each the 99th percentile of the last ones (with few: the
+ * worst), but for cost_ns, which is their mean.
+ */
 struct deadline_measured {
         int64_t delay_ns;    /* from asking until the safe point was reached, beyond the step in progress */
         int64_t snapshot_ns; /* copying the state */
         int64_t write_ns;    /* hashing, writing, syncing, sealing */
         int64_t commit_ns;   /* from the last seal to landed */
+        int64_t cost_ns;     /* what a save takes from training: the snapshot, and what its write slows the steps by */
         uint32_t saves;      /* how many that rests on; 0: nothing measured, the others are not looked at */
 };
 
@@ -56,6 +60,7 @@ struct deadline_inputs {
         int several_ranks;         /* ranks act one safe point after they agreed: K + 1 steps instead of 1 */
         struct deadline_measured measured;
         uint64_t state_bytes;      /* of all ranks on the slowest node, for the estimate; 0: not known yet */
+        int64_t flying_since_ns;   /* since when a snapshot has been in the writing; 0: none is */
         int64_t margin_ns;         /* kept free before the deadline on top of everything */
         int64_t last_save_ns;      /* when the last save was asked for, or training began; 0: nothing to save yet */
         int64_t interval_ns;       /* fixed time between saves; 0: automatic (Young/Daly); CLOCK_NEVER: none */
@@ -73,7 +78,10 @@ struct deadline_plan {
 };
 
 /*
- * lead = (K+1) steps + safe-point delay + snapshot + write + commit + margin.  Nothing measured: the write is estimated
+ * lead = (K+1) steps + safe-point delay + snapshot + write + commit + margin, and what a write in flight still has to
+ * do, for it comes first.  One that has taken longer than any is to go on for as long as it is late already, and the next
+ * one is to take as long: so the lead grows while a filesystem slows, and not only when the save has ended.  Nothing
+ * measured: the write is estimated
  * from state_bytes at DEADLINE_GUESS_RATE plus DEADLINE_GUESS_FIXED, and the lead is at most half of the whole stint;
  * a calibrating save, due when DEADLINE_CALIBRATE_STEPS steps are done, replaces the estimate.  A preemption is acted
  * on at once whatever the lead: final_ns is now_ns.
@@ -92,14 +100,11 @@ struct deadline_plan deadline_plan(const struct deadline_inputs *in);
 
 /*
  * Young/Daly: sqrt(2 * cost * mtbf) - cost, between 5 s and mtbf, which it is when cost is half of it or more; cost_ns
- * is what a save takes: the snapshot stops training, and the write takes cores, memory and the filesystem from it.
+ * is what a save takes from training.
+ *
+ * The automatic interval is that of cost_ns, but never so short that writing goes on for more than a tenth of the time: a
+ * filesystem is there for others too.  Nor is it ever longer than if training stood for the whole of every save.
  */
 int64_t deadline_interval(int64_t cost_ns, int64_t mtbf_ns);
-
-/*
- * Takes one more save into account: rises at once, falls slowly (an eighth of the way).  *m with saves 0 takes it as it
- * is.
- */
-void deadline_learn(struct deadline_measured *m, const struct deadline_measured *one);
 
 #endif

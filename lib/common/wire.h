@@ -215,10 +215,10 @@ struct wire_run_deadline {
 
 struct wire_run_measured {
         struct wire_header header;
-        int64_t delay_ns, snapshot_ns, write_ns, commit_ns;
+        int64_t delay_ns, snapshot_ns, write_ns, commit_ns, cost_ns;
         uint32_t saves;
         uint32_t reserved;
-        int64_t margin_ns, interval_ns, mtbf_ns; /* settings; see deadline.h */
+        int64_t margin_ns, interval_ns, mtbf_ns; /* see deadline.h */
 };
 
 struct wire_run_best {
@@ -343,6 +343,7 @@ struct wire_agent_sealed {
         uint32_t reserved;
         uint64_t file_bytes, state_bytes;
         int64_t delay_ns, copy_ns, hash_ns, write_ns;
+        int64_t drag_ns;         /* what the write took from the steps made beside it; -1: none were to be made */
 };
 
 struct wire_agent_save_failed {
@@ -484,7 +485,8 @@ struct wire_daemon_plan { /* struct deadline_inputs, as the agent sees it now */
         int64_t told_ns;         /* since `stint run` told that deadline; CLOCK_NEVER: it never did */
         int64_t since_save_ns;   /* since the last save was asked for, or training began; -1: nothing to save yet */
         int64_t step_ns;
-        int64_t delay_ns, snapshot_ns, write_ns, commit_ns;
+        int64_t delay_ns, snapshot_ns, write_ns, commit_ns, cost_ns;
+        int64_t flying_ns;       /* how long a snapshot has been in the writing; -1: none is */
         int64_t margin_ns, interval_ns, mtbf_ns;
         uint64_t state_bytes;
         int64_t step;            /* the furthest rank's; -1: none was made */

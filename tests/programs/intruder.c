@@ -364,7 +364,8 @@ static void greet(int fd)
 static int go_on(int fd, const char *word, unsigned turn)
 {
         struct wire_daemon_request list = { .what = DAEMON_LIST };
-        struct wire_daemon_plan plan = { .left_ns = CLOCK_NEVER, .told_ns = CLOCK_NEVER, .interval_ns = CLOCK_NEVER };
+        struct wire_daemon_plan plan = { .left_ns = CLOCK_NEVER, .told_ns = CLOCK_NEVER, .interval_ns = CLOCK_NEVER,
+                                         .flying_ns = -1 };
 
         if (word[0] == 'd') {
                 WIRE_INIT(&list, WIRE_DAEMON_REQUEST);

@@ -63,8 +63,9 @@ static void say_hello(void)
 
 static struct wire_daemon_plan plan(int64_t left_ns, int64_t lead_ns, uint32_t ranks)
 {
-        struct wire_daemon_plan m = { .left_ns = left_ns, .since_save_ns = CLOCK_SECOND, .interval_ns = CLOCK_NEVER };
+        struct wire_daemon_plan m = { .left_ns = left_ns, .since_save_ns = CLOCK_SECOND, .flying_ns = -1 };
 
+        m.interval_ns = CLOCK_NEVER;
         WIRE_INIT(&m, WIRE_DAEMON_PLAN);
         m.begun_ns = 1000 * CLOCK_SECOND;
         m.told_ns = 0;

@@ -20,7 +20,8 @@ static struct job fresh(void)
 
 static struct wire_daemon_plan plan(void)
 {
-        struct wire_daemon_plan m = { .left_ns = 100 * S, .begun_ns = 50 * S, .since_save_ns = -1, .told_ns = 10 * S };
+        struct wire_daemon_plan m = { .left_ns = 100 * S, .begun_ns = 50 * S, .since_save_ns = -1, .told_ns = 10 * S,
+                                      .flying_ns = -1 };
 
         m.cause = DEADLINE_LIMIT;
         m.ranks = 2;
@@ -92,14 +93,17 @@ START_TEST(lengths_become_times_of_this_machine)
         ck_assert_int_eq(job.in.end_ns, 1100 * S);
         ck_assert_int_eq(job.told_ns, 990 * S);
         ck_assert_int_eq(job.in.last_save_ns, 0);
+        ck_assert_int_eq(job.in.flying_since_ns, 0);
         ck_assert_int_eq(job_left(&job, 1001 * S), 99 * S);
         m.left_ns = CLOCK_NEVER;
         m.told_ns = CLOCK_NEVER;
         m.since_save_ns = 0;
+        m.flying_ns = 7 * S;
         job_plan(&job, &m, 1000 * S, 0);
         ck_assert_int_eq(job.in.end_ns, CLOCK_NEVER);
         ck_assert_int_eq(job.told_ns, 0);
         ck_assert_int_eq(job.in.last_save_ns, 1000 * S);
+        ck_assert_int_eq(job.in.flying_since_ns, 993 * S);
         ck_assert_int_eq(job_left(&job, 1001 * S), CLOCK_NEVER);
 }
 END_TEST

@@ -74,7 +74,7 @@ START_TEST(without_options_everything_has_its_default)
         ck_assert_str_eq(o->name, "run");
         ck_assert_int_eq(o->keep, 3);
         ck_assert_int_eq(o->interval_ns, 0);
-        ck_assert_int_eq(o->mtbf_ns, 24 * 3600 * S);
+        ck_assert_int_eq(o->mtbf_ns, 0);
         ck_assert_int_eq(o->margin_ns, S);
         ck_assert_int_eq(o->grace_ns, 10 * S);
         ck_assert_int_eq(o->kill_wait_ns, 5 * S);
