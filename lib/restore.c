@@ -184,19 +184,36 @@ static void drop_image(struct stint *s, struct image *image)
 
 /* ---- the copy ------------------------------------------------------------------------------------------------- */
 
+/* What the host can write is listed, and copied by copy_run; for the rest a copy begins here. */
+static int copy_tensor(struct stint *s, const struct layout_tensor *t, const char *from, struct stint_error *err)
+{
+        if (t->device->kind == STINT_DEVICE_HOST)
+                copy_add(&s->snapshot.copy, t->tensor.data, from, t->bytes);
+        else if (t->bytes && t->device->copy_in(t->tensor.data, from, t->bytes, err) < 0)
+                return error_wrap(err, "tensor '%s' could not be restored", t->name);
+        return 0;
+}
+
+/* As snapshot.c does it: half of the tensors are there when the fault point in the middle is reached. */
 static int copy_all(struct stint *s, const struct image *image, struct stint_error *err)
 {
         uint64_t middle = s->layout.count / 2, i = 0;
+        struct copy *copy = &s->snapshot.copy;
         const struct layout_tensor *t;
         int code;
 
+        copy_forget(copy);
+        copy_hire(copy, s->layout.bytes);
         for (t = s->layout.tensors; t; t = layout_next(t), i++) {
-                if (i == middle && (code = fault_point("restore.mid_copy")))
-                        return error_system(err, code, "the restore failed at restore.mid_copy");
-                if (t->record && t->bytes &&
-                    t->device->copy_in(t->tensor.data, image->base + t->record->file_offset, t->bytes, err) < 0)
-                        return error_wrap(err, "tensor '%s' could not be restored", t->name);
+                if (i == middle) {
+                        copy_run(copy, COPY_BACK);
+                        if ((code = fault_point("restore.mid_copy")))
+                                return error_system(err, code, "the restore failed at restore.mid_copy");
+                }
+                if (t->record && copy_tensor(s, t, image->base + t->record->file_offset, err) < 0)
+                        return -1;
         }
+        copy_run(copy, COPY_BACK);
         if (device_sync_all(err) < 0)
                 return -1;
         code = fault_point("restore.after_copy");

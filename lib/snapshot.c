@@ -43,6 +43,8 @@ static void *populate(void *arg)
                         break; /* no memory: the copy will find out */
                 touch(staging->base + at, piece);
         }
+        if (staging->bytes >= COPY_ALONE && !atomic_load(&staging->stop))
+                copy_learn(staging->copy);
         return NULL;
 }
 
@@ -301,17 +303,14 @@ static void settle_best(struct snapshot *n, int landed)
 
 /* ---- the copy ------------------------------------------------------------------------------------------------- */
 
+/* What the host can read is listed, and copied by copy_run; for the rest a copy begins here. */
 static int copy_tensor(struct snapshot *n, const struct layout_tensor *t, struct stint_error *err)
 {
         char *to = n->staging.base + t->offset;
 
-        if (!t->bytes)
-                return 0;
-        if (!t->device) {
-                memcpy(to, t->tensor.data, t->bytes);
-                return 0;
-        }
-        if (t->device->copy_out(to, t->tensor.data, t->bytes, err) < 0)
+        if (!t->device || t->device->kind == STINT_DEVICE_HOST)
+                copy_add(&n->copy, to, t->tensor.data, t->bytes);
+        else if (t->bytes && t->device->copy_out(to, t->tensor.data, t->bytes, err) < 0)
                 return error_wrap(err, "tensor '%s' could not be copied", t->name);
         return 0;
 }
@@ -323,22 +322,30 @@ static int fault(const char *point, struct stint_error *err)
         return code ? error_system(err, code, "the copy failed at %s", point) : 0;
 }
 
-/* The memory behind staging is the agent's; what it says of itself was checked once, and offsets are kept here. */
+/*
+ * The memory behind staging is the agent's; what it says of itself was checked once, and offsets are kept here.  Half of
+ * the tensors are copied before the fault point in the middle, so that whoever dies there leaves half a copy.
+ */
 static int copy_all(struct snapshot *n, struct stint_error *err)
 {
         const struct layout_tensor *t;
         uint64_t middle = n->layout->count / 2, i = 0;
 
+        copy_forget(&n->copy);
         if (fault("snapshot.before_copy", err) < 0)
                 return -1;
         for (t = n->layout->tensors; t; t = layout_next(t), i++) {
-                if (i == middle && fault("snapshot.mid_copy", err) < 0)
-                        return -1;
+                if (i == middle) {
+                        copy_run(&n->copy, COPY_OUT);
+                        if (fault("snapshot.mid_copy", err) < 0)
+                                return -1;
+                }
                 if (t->placed != n->staging.layout)
                         return error_set(err, EPROTO, "tensor '%s' has no place in staging", t->name);
                 if (copy_tensor(n, t, err) < 0)
                         return -1;
         }
+        copy_run(&n->copy, COPY_OUT);
         return device_sync_all(err) < 0 ? -1 : fault("snapshot.after_copy", err);
 }
 
@@ -476,10 +483,15 @@ void snapshot_forget(struct snapshot *n)
 
 void snapshot_init(struct snapshot *n, struct session *session, struct layout *layout)
 {
+        struct stint_error why;
+
         memset(n, 0, sizeof *n);
         n->session = session;
         n->layout = layout;
         n->landed_step = n->landed_own_step = -1;
+        n->staging.copy = &n->copy;
+        if (copy_init(&n->copy, &why) < 0)
+                session_log(session, STINT_LOG_WARNING, "%s", why.text);
         session->on_result = on_result;
         session->on_result_arg = n;
 }
@@ -487,4 +499,5 @@ void snapshot_init(struct snapshot *n, struct session *session, struct layout *l
 void snapshot_fini(struct snapshot *n)
 {
         drop_staging(&n->staging);
+        copy_fini(&n->copy);
 }

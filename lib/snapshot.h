@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include "copy.h"
 #include "layout.h"
 #include "session.h"
 
@@ -20,6 +21,7 @@ struct snapshot_staging {
         int populating;        /* `thread` was started and not joined */
         pthread_t thread;
         atomic_int stop;       /* tells it to end */
+        struct copy *copy;     /* which it tells to learn, when it has done its own work */
 };
 
 /* Which of the metrics decides what is best, and its best value so far. */
@@ -35,6 +37,7 @@ struct snapshot {
         struct session *session;
         struct layout *layout;
         struct snapshot_staging staging;
+        struct copy copy;         /* restore.c copies with it, too */
         uint32_t refused_layout;  /* the agent cannot make staging for that one */
         char refused_text[WIRE_TEXT];
 

@@ -16,7 +16,7 @@ variable() # NAME: what a variable of the Makefile stands for
 unlisted()
 {
         cd "$TEST_SOURCE"
-        for file in lib/*.[ch] lib/common/*.[ch] agent/*.[ch] client/*.[ch] daemon/*.[ch] examples/*.[ch] \
+        for file in lib/*.[ch] lib/common/*.[ch] agent/*.[ch] client/*.[ch] daemon/*.[ch] examples/*.[ch] bench/*.[ch] \
                 tests/unit/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch] tests/flow/*.sh tests/sweep/*.sh tests/slurm/*.sh \
                 tests/security/*.sh; do
                 [ -e "$file" ] || continue
@@ -33,7 +33,7 @@ without_spdx()
         for file in lib/*.[ch] lib/common/*.[ch] examples/*.[ch]; do
                 [ ! -e "$file" ] || head -n 2 "$file" | grep -q 'SPDX-License-Identifier: BSD-3-Clause' || echo "$file"
         done
-        for file in agent/*.[ch] client/*.[ch] daemon/*.[ch] tests/*.sh tests/*/*.[ch] tests/*/*.sh dev/*; do
+        for file in agent/*.[ch] client/*.[ch] daemon/*.[ch] bench/*.[ch] tests/*.sh tests/*/*.[ch] tests/*/*.sh dev/*; do
                 [ ! -f "$file" ] || head -n 3 "$file" | grep -q 'SPDX-License-Identifier: GPL-2.0-or-later' || echo "$file"
         done
 }
