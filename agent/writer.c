@@ -18,6 +18,7 @@
 #include "fault.h"
 #include "image.h"
 #include "meta.h"
+#include "slot.h"
 #include "store.h"
 
 #define BLOCK_BYTES (UINT64_C(8) << 20)
@@ -85,10 +86,19 @@ static int create(const char *path, int flags, struct stint_error *err)
  * Past the page cache the disk is used at twice the speed; not every filesystem can (tmpfs before Linux 6.6, some
  * FUSE).
  */
-static int create_file(struct part *p, struct stint_error *err)
+static int create_file(struct part *p, const struct writer *w, struct stint_error *err)
 {
-        const int fd = create(p->file, 0, err);
+        char name[RUNDIR_NAME];
+        int fd;
 
+        rundir_rank_file(name, w->seal.rank, w->seal.ranks);
+        fd = slot_take(w->checkpoints, name, p->file, w->staging->image_bytes);
+        if (fd >= 0 && point("slot.after_take", p->file, err) < 0) {
+                close(fd);
+                return -1;
+        }
+        if (fd < 0)
+                fd = create(p->file, 0, err);
         if (fd >= 0)
                 p->direct = fcntl(fd, F_SETFL, O_DIRECT) == 0;
         return fd;
@@ -107,7 +117,7 @@ static int part_create(struct part *p, const struct writer *w, struct stint_erro
         p->seal_fd = create(p->seal, 0, err);
         if (p->seal_fd < 0)
                 return -1;
-        p->file_fd = create_file(p, err);
+        p->file_fd = create_file(p, w, err);
         if (p->file_fd < 0)
                 return -1;
         return point("save.after_create", p->file, err);

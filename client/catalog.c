@@ -93,7 +93,8 @@ static int list(struct catalog *c, DIR *dir, const char *checkpoints, struct sti
         size_t room = 0;
 
         while (errno = 0, (entry = readdir(dir)) != NULL) {
-                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+                    strcmp(entry->d_name, RUNDIR_SLOTS) == 0)
                         continue;
                 if (add(c, &room, checkpoints, entry->d_name, err) != 0)
                         return -1;

@@ -66,7 +66,7 @@ static void check_filesystem(const struct doctor *d, const struct statfs *fs)
         doctor_found(d, "filesystem", FINDING_OK, "type 0x%lx, which stint has no word on", (unsigned long)fs->f_type);
 }
 
-/* Room is needed for the generations kept, the best one, one being replaced and one being written. */
+/* Room is needed for the generations kept, the best one, one whose files wait to be written over, and one being written. */
 static void check_space(const struct doctor *d, const struct statfs *fs)
 {
         int64_t available = (int64_t)fs->f_bavail * (int64_t)fs->f_bsize;
@@ -78,7 +78,7 @@ static void check_space(const struct doctor *d, const struct statfs *fs)
         print_size(rest, sizeof rest, more);
         if (!d->state_bytes)
                 doctor_found(d, "space", FINDING_OK,
-                             "%s free; a run needs %d times its state (%d kept, best, one replaced, one written)", have,
+                             "%s free; a run needs %d times its state (%d kept, best, one to write over, one written)", have,
                              d->keep + 3, d->keep);
         else if (available < d->state_bytes)
                 doctor_found(d, "space", FINDING_PROBLEM,

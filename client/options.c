@@ -104,6 +104,14 @@ static int read_exit0(void *field, const char *text, struct stint_error *err)
         return 0;
 }
 
+static int read_slots(void *field, const char *text, struct stint_error *err)
+{
+        if (strcmp(text, "on") && strcmp(text, "off"))
+                return error_set(err, EINVAL, "'%s' is neither 'on' nor 'off'", text);
+        *(int *)field = !strcmp(text, "on");
+        return 0;
+}
+
 static int read_fd(void *field, const char *text, struct stint_error *err)
 {
         if (flag_count(field, text, err))
@@ -183,6 +191,10 @@ static const struct flag table[] = {
         {"--stint-name", "NAME", FIELD(name), read_name, "name of the run (default: run)", NULL},
         {"--stint-keep", "N", FIELD(keep), flag_positive, "checkpoints kept, the best one not counted (default: 3)",
          NULL},
+        {"--stint-slots", "on|off", FIELD(slots), read_slots,
+         "keep the files of a checkpoint that is no longer needed, and write over them: faster, and one more on disk "
+         "(default: on)",
+         NULL},
         {"--stint-interval", "D", FIELD(interval_ns), read_interval,
          "time between saves: a duration, off, or auto, which weighs what a save costs against --stint-mtbf (default: "
          "auto)",
@@ -233,6 +245,7 @@ static void defaults(struct run_options *o)
 {
         *o = (struct run_options){
                 .keep = 3,
+                .slots = 1,
                 .margin_ns = CLOCK_SECOND,
                 .ask_every_ns = 300 * CLOCK_SECOND,
                 .attend_fd = -1,

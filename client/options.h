@@ -11,6 +11,7 @@ struct run_options {
         char dir[RUNDIR_PATH];      /* absolute */
         char name[64];
         int keep;                   /* generations kept, best and pinned ones not counted; at least 1 */
+        int slots;                  /* the files of one retired checkpoint are kept, to be written over */
         int64_t interval_ns;        /* 0: automatic; CLOCK_NEVER: off */
         int64_t mtbf_ns;            /* 0: as this run has been going */
         int64_t margin_ns;

@@ -19,6 +19,7 @@
 #include "fault.h"
 #include "image.h"
 #include "run_commit.h"
+#include "run_slots.h"
 
 #define ASIDE_KEPT 2 /* of abandoned, quarantined and superseded checkpoints each: for looking at, not for ever */
 #define MOST_RANKS 1000000u
@@ -303,7 +304,22 @@ static int remove_entry(const struct commit *c, const char *name, struct stint_e
         return remove_whatever(path, err);
 }
 
-static int retire(const struct commit *c, const struct catalog_entry *e, struct stint_error *err)
+/*
+ * The files of the first one, which is the newest, are kept: *slots is cleared.  Where that cannot be, the next save
+ * writes new files, and is slower.
+ */
+static int remove_retired(const struct commit *c, const char *name, int *slots, struct stint_error *err)
+{
+        char checkpoints[PATH_BYTES];
+
+        if (*slots && (checkpoints_path(c, NULL, checkpoints, err) != 0 || lease_check(c->lease, err) != 0))
+                return -1;
+        if (*slots && slots_keep(checkpoints, name, NULL) == 0)
+                *slots = 0;
+        return remove_entry(c, name, err);
+}
+
+static int retire(const struct commit *c, const struct catalog_entry *e, int *slots, struct stint_error *err)
 {
         char checkpoints[PATH_BYTES], now[RUNDIR_NAME];
 
@@ -312,7 +328,7 @@ static int retire(const struct commit *c, const struct catalog_entry *e, struct 
             rundir_set_aside(checkpoints, e->name, RUNDIR_RETIRED, now, err) != 0)
                 return -1;
         note(c, "pruned", json_pack("{s:s, s:I}", "checkpoint", e->name, "step", (json_int_t)e->step));
-        return remove_entry(c, now, err);
+        return remove_retired(c, now, slots, err);
 }
 
 /*
@@ -326,7 +342,7 @@ static int looks_good(const struct commit *c, const struct catalog_entry *e)
         return checkpoints_path(c, e->name, path, NULL) == 0 && manifest_verify(&e->manifest, path, 0, NULL) == 0;
 }
 
-static int prune_whole(const struct commit *c, const struct catalog *all, struct stint_error *err)
+static int prune_whole(const struct commit *c, const struct catalog *all, int *slots, struct stint_error *err)
 {
         const struct catalog_entry *best = catalog_best(all);
         int kept = 0;
@@ -339,7 +355,7 @@ static int prune_whole(const struct commit *c, const struct catalog *all, struct
                         continue;
                 if (kept < c->keep || kept == 0)
                         kept += looks_good(c, e);
-                else if (e != best && retire(c, e, err) != 0)
+                else if (e != best && retire(c, e, slots, err) != 0)
                         return -1;
         }
         return 0;
@@ -355,7 +371,7 @@ static int newest_aside_first(const void *left, const void *right)
 }
 
 static int prune_aside(const struct commit *c, const struct catalog *all, enum rundir_kind kind, size_t kept,
-                       struct stint_error *err)
+                       int *slots, struct stint_error *err)
 {
         const struct catalog_entry **found = calloc(all->n + 1, sizeof *found);
         size_t i, n = 0;
@@ -368,27 +384,39 @@ static int prune_aside(const struct commit *c, const struct catalog *all, enum r
                         found[n++] = &all->entries[i];
         qsort(found, n, sizeof *found, newest_aside_first);
         for (i = kept; i < n && rc == 0; i++)
-                rc = remove_entry(c, found[i]->name, err);
+                rc = kind == RUNDIR_RETIRED ? remove_retired(c, found[i]->name, slots, err)
+                                            : remove_entry(c, found[i]->name, err);
         free(found);
         return rc;
+}
+
+int commit_drop_slots(const struct commit *c, struct stint_error *err)
+{
+        char checkpoints[PATH_BYTES];
+
+        if (checkpoints_path(c, NULL, checkpoints, err) != 0 || lease_check(c->lease, err) != 0)
+                return -1;
+        return slots_drop(checkpoints, err);
 }
 
 int commit_prune(const struct commit *c, struct stint_error *err)
 {
         struct catalog all;
-        int rc;
+        int slots = c->slots, rc;
 
         if (catalog_read(&all, c->run_dir, err) != 0)
                 return -1;
-        rc = prune_whole(c, &all, err);
+        rc = c->slots ? 0 : commit_drop_slots(c, err);
         if (rc == 0)
-                rc = prune_aside(c, &all, RUNDIR_RETIRED, 0, err);
+                rc = prune_whole(c, &all, &slots, err);
         if (rc == 0)
-                rc = prune_aside(c, &all, RUNDIR_ABANDONED, ASIDE_KEPT, err);
+                rc = prune_aside(c, &all, RUNDIR_RETIRED, 0, &slots, err);
         if (rc == 0)
-                rc = prune_aside(c, &all, RUNDIR_QUARANTINED, ASIDE_KEPT, err);
+                rc = prune_aside(c, &all, RUNDIR_ABANDONED, ASIDE_KEPT, &slots, err);
         if (rc == 0)
-                rc = prune_aside(c, &all, RUNDIR_SUPERSEDED, ASIDE_KEPT, err);
+                rc = prune_aside(c, &all, RUNDIR_QUARANTINED, ASIDE_KEPT, &slots, err);
+        if (rc == 0)
+                rc = prune_aside(c, &all, RUNDIR_SUPERSEDED, ASIDE_KEPT, &slots, err);
         catalog_fini(&all);
         return rc;
 }

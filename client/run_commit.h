@@ -21,6 +21,7 @@ struct commit {
         json_t *events;
         uint32_t stint;  /* whose parts these are */
         int keep;        /* generations kept by pruning, `best` not counted; at least 1 */
+        int slots;       /* the files of one retired checkpoint are kept, to be written over */
 };
 
 /*
@@ -40,10 +41,13 @@ int commit_best(const struct commit *c, int64_t *best, struct seal_metric *metri
 
 /*
  * Retires whole generations beyond the newest `keep` and best, and removes retired ones, also those of an earlier
- * stint.  Of abandoned, quarantined and superseded ones the newest two each stay.  The newest whole one is never
+ * stint; with `slots` the files of the newest of these become the slot instead; without, no slot is left.  Of abandoned, quarantined and superseded ones the newest two each stay.  The newest whole one is never
  * touched.
  */
 int commit_prune(const struct commit *c, struct stint_error *err);
+
+/* Removes the slots: nothing will be written any more. */
+int commit_drop_slots(const struct commit *c, struct stint_error *err);
 
 /*
  * Looks at every part of an earlier stint: one that is sealed by all ranks and verifies to the last byte is made whole,

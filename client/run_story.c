@@ -81,7 +81,8 @@ struct commit story_commit(const struct run *r)
                                 .run_id = r->identity.run_id,
                                 .lease = &r->lease,
                                 .stint = r->stint,
-                                .keep = r->o->keep };
+                                .keep = r->o->keep,
+                                .slots = r->o->slots };
 }
 
 void story_lease_lost(struct run *r, const struct stint_error *err)
@@ -398,6 +399,17 @@ static void live(struct run *r)
         loop_run(r);
 }
 
+/* Nothing will be written any more, so nothing needs to be written over. */
+static void give_up_slots(struct run *r)
+{
+        struct commit c = story_commit(r);
+        struct stint_error err;
+
+        if (r->ending.complete && !r->ending.lease_lost && commit_drop_slots(&c, &err) != 0)
+                log_warning("stint %u: what is left in %s/" RUNDIR_CHECKPOINTS "/" RUNDIR_SLOTS " is of no use: %s",
+                            r->stint, r->o->dir, err.text);
+}
+
 static int end(struct run *r)
 {
         int code;
@@ -407,6 +419,7 @@ static int end(struct run *r)
         progress_write(r);
         exit_0_is_done(r);
         code = give_verdict(r);
+        give_up_slots(r);
         return go_on_or_not(r, code);
 }
 

@@ -259,10 +259,17 @@ static int rename_to_new(const char *from, const char *to)
         return errno == ENOENT ? rename(from, to) : -1;
 }
 
-int durable_rename(const char *from, const char *to, struct stint_error *err)
+int durable_move(const char *from, const char *to, struct stint_error *err)
 {
         if (rename_to_new(from, to) < 0)
                 return error_system(err, errno, "cannot rename %s to %s", from, to);
+        return 0;
+}
+
+int durable_rename(const char *from, const char *to, struct stint_error *err)
+{
+        if (durable_move(from, to, err) < 0)
+                return -1;
         return sync_dir_of(to, err);
 }
 

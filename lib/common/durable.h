@@ -38,6 +38,9 @@ int durable_read(const char *path, size_t most, char **bytes, size_t *n, struct 
  */
 int durable_open(const char *path, struct stat *status, struct stint_error *err);
 
+/* rename(2) that never replaces: EEXIST when `to` exists.  Not synced. */
+int durable_move(const char *from, const char *to, struct stint_error *err);
+
 /* rename(2) within one directory, then that directory synced.  EEXIST when `to` exists (never replaces). */
 int durable_rename(const char *from, const char *to, struct stint_error *err);
 

@@ -29,7 +29,7 @@ const char *const fault_points[] = {
         "seal.before_write", "seal.after_write", "seal.after_sync",
         "commit.before_manifest", "commit.after_manifest", "commit.before_rename", "commit.after_rename",
         "best.before_link",
-        "prune.before_retire", "prune.before_remove",
+        "prune.before_retire", "prune.before_remove", "slot.before_keep", "slot.after_take",
         "restore.before_read", "restore.mid_read", "restore.after_read", "restore.before_use",
         "restore.before_copy", "restore.mid_copy", "restore.after_copy",
         "settle.before_verify", "settle.before_manifest", "settle.before_rename",

@@ -20,6 +20,7 @@
 #define RUNDIR_CHECKPOINTS "checkpoints"
 #define RUNDIR_BEST "best"
 #define RUNDIR_MANIFEST "manifest.json"
+#define RUNDIR_SLOTS "slots" /* in checkpoints/: files of a retired one, to be written over */
 
 /* What a name within checkpoints/ stands for. */
 enum rundir_kind {

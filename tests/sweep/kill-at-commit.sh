@@ -7,7 +7,10 @@ set -eu
 . "$TEST_SOURCE/tests/sweep/sweep.sh"
 
 sweep : commit.before_manifest commit.after_manifest commit.before_rename commit.after_rename \
-        best.before_link prune.before_retire prune.before_remove
+        best.before_link prune.before_retire slot.before_keep prune.before_remove
+# Once more where what becomes whole was written over a slot.
+sweep_nth=@5
+sweep : commit.before_manifest commit.before_rename slot.before_keep
 
 # These are reached once in a stint, so they are looked at in the second one.
 one_stint() # RUN: a stint that saved something and was killed

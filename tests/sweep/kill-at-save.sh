@@ -9,4 +9,8 @@ set -eu
 sweep : snapshot.before_copy snapshot.mid_copy snapshot.after_copy \
         save.before_create save.after_create save.mid_write save.before_sync save.after_sync \
         seal.before_write seal.after_write seal.after_sync
+# Once more while a slot is written over, which is there from the third save on.
+sweep : slot.after_take
+sweep_nth=@5
+sweep : save.mid_write save.before_sync seal.before_write
 done_testing

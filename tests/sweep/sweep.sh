@@ -130,6 +130,7 @@ kill_at()
 # sweep PREPARE POINT...: every victim at every point. PREPARE RUN makes the run directory ready, or is `:`. Where not all of
 # them live at that point, sweep_victims names those that do.
 sweep_victims="program agent run tree"
+sweep_nth=@2 # in a run that begins here
 sweep()
 {
         local prepare=$1 point victim run wrong nth
@@ -140,7 +141,7 @@ sweep()
                         run=$TEST_DIR/$point.$victim
                         # In a run that begins here, the second time: then there is a checkpoint that must survive.
                         nth=
-                        [ "$prepare" != : ] || nth=@2
+                        [ "$prepare" != : ] || nth=$sweep_nth
                         "$prepare" "$run"
                         wrong=$(kill_at "$run" "$point" "$victim" "$nth")
                         if [ -z "$wrong" ]; then

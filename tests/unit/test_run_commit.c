@@ -149,6 +149,137 @@ START_TEST(pruning_keeps_the_newest_and_the_best)
 }
 END_TEST
 
+static ino_t inode_of(const char *name)
+{
+        char path[1200];
+        struct stat st;
+
+        snprintf(path, sizeof path, "%s/checkpoints/%s", run, name);
+        return lstat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+static void prune(void)
+{
+        struct stint_error err = { 0 };
+
+        ck_assert_msg(commit_prune(&commit, &err) == 0, "%s", err.text);
+}
+
+START_TEST(the_newest_one_retired_becomes_the_slot)
+{
+        ino_t second, third;
+
+        commit.slots = 1;
+        land(100, 4), land(200, 5), land(300, 3), land(400, 1);
+        second = inode_of("step-000000000200/rank-00000-of-00001.h5");
+        third = inode_of("step-000000000300/rank-00000-of-00001.h5");
+        prune();
+        ck_assert(!there("step-000000000200") && !there("retired-step-000000000200") && !there("step-000000000100"));
+        ck_assert(inode_of("slots/rank-00000-of-00001.h5") == second);
+        ck_assert(!there("slots/rank-00000-of-00001.seal") && !there("slots/" RUNDIR_MANIFEST));
+        ck_assert_uint_eq(events("pruned"), 2);
+        land(500, 0.5);
+        prune();
+        ck_assert(inode_of("slots/rank-00000-of-00001.h5") == third); /* in the place of one that nobody took */
+        ck_assert(!there("retired-step-000000000300"));
+}
+END_TEST
+
+START_TEST(the_best_one_is_no_slot)
+{
+        commit.slots = 1;
+        land(100, 1), land(200, 5), land(300, 4);
+        prune();
+        ck_assert(there("step-000000000100/rank-00000-of-00001.h5"));
+        ck_assert(!there("slots"));
+}
+END_TEST
+
+START_TEST(a_slot_is_in_no_list_and_changes_no_other_answer)
+{
+        struct catalog c;
+
+        commit.slots = 1;
+        land(100, 4), land(200, 3), land(300, 2);
+        prune();
+        ck_assert(there("slots/rank-00000-of-00001.h5"));
+        ck_assert_int_eq(catalog_read(&c, run, NULL), 0);
+        ck_assert_uint_eq(c.n, 2);
+        ck_assert_uint_eq(c.whole, 2);
+        catalog_fini(&c);
+}
+END_TEST
+
+START_TEST(what_a_crash_left_half_way_becomes_the_slot_as_well)
+{
+        commit.slots = 1;
+        land(100, 4), land(200, 3), land(300, 2);
+        setenv("STINT_FAULT", "slot.before_keep:fail=EIO,prune.before_remove:fail=EIO", 1);
+        fault_reset();
+        ck_assert_int_eq(commit_prune(&commit, NULL), -1);
+        ck_assert(there("retired-step-000000000100/rank-00000-of-00001.h5"));
+        ck_assert(!there("retired-step-000000000100/" RUNDIR_MANIFEST)); /* gone before its files could be anything else */
+        unsetenv("STINT_FAULT");
+        fault_reset();
+        prune();
+        ck_assert(there("slots/rank-00000-of-00001.h5"));
+        ck_assert(!there("retired-step-000000000100"));
+}
+END_TEST
+
+START_TEST(slots_of_another_number_of_ranks_go)
+{
+        struct manifest m;
+
+        commit.slots = 1;
+        land(100, 4), land(200, 3), land(300, 2);
+        prune();
+        ck_assert(there("slots/rank-00000-of-00001.h5"));
+        make(400, 3, 2, 2, 1.5);
+        ck_assert_int_eq(commit_part(&commit, 400, 2, &m, NULL), 0);
+        manifest_fini(&m);
+        make(500, 3, 2, 2, 1.4);
+        ck_assert_int_eq(commit_part(&commit, 500, 2, &m, NULL), 0);
+        manifest_fini(&m);
+        make(600, 3, 2, 2, 1.3);
+        ck_assert_int_eq(commit_part(&commit, 600, 2, &m, NULL), 0);
+        manifest_fini(&m);
+        prune();
+        ck_assert(!there("slots/rank-00000-of-00001.h5"));
+        ck_assert(there("slots/rank-00000-of-00002.h5") && there("slots/rank-00001-of-00002.h5"));
+}
+END_TEST
+
+START_TEST(without_slots_none_is_kept_and_none_is_left)
+{
+        commit.slots = 1;
+        land(100, 4), land(200, 3), land(300, 2);
+        prune();
+        ck_assert(there("slots/rank-00000-of-00001.h5"));
+        commit.slots = 0;
+        prune();
+        ck_assert(!there("slots"));
+        land(400, 1);
+        prune();
+        ck_assert(!there("slots") && !there("retired-step-000000000200"));
+}
+END_TEST
+
+START_TEST(a_link_in_the_place_of_the_slots_leads_nowhere)
+{
+        char path[1200], elsewhere[1200];
+
+        commit.slots = 1;
+        land(100, 4), land(200, 3), land(300, 2);
+        snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", run);
+        ck_assert_int_eq(mkdir(elsewhere, 0755), 0);
+        snprintf(path, sizeof path, "%s/checkpoints/slots", run);
+        ck_assert_int_eq(symlink(elsewhere, path), 0);
+        prune();
+        ck_assert(!there("retired-step-000000000100") && !there("../elsewhere/rank-00000-of-00001.h5"));
+}
+END_TEST
+
 START_TEST(damaged_ones_do_not_push_out_the_last_good_one)
 {
         char dir[1200];
@@ -255,6 +386,13 @@ int main(void)
         tcase_add_test(all, without_the_lease_nothing_is_changed);
         tcase_add_test(all, a_step_saved_again_replaces_the_old_one);
         tcase_add_test(all, pruning_keeps_the_newest_and_the_best);
+        tcase_add_test(all, the_newest_one_retired_becomes_the_slot);
+        tcase_add_test(all, the_best_one_is_no_slot);
+        tcase_add_test(all, a_slot_is_in_no_list_and_changes_no_other_answer);
+        tcase_add_test(all, what_a_crash_left_half_way_becomes_the_slot_as_well);
+        tcase_add_test(all, slots_of_another_number_of_ranks_go);
+        tcase_add_test(all, without_slots_none_is_kept_and_none_is_left);
+        tcase_add_test(all, a_link_in_the_place_of_the_slots_leads_nowhere);
         tcase_add_test(all, damaged_ones_do_not_push_out_the_last_good_one);
         tcase_add_test(all, a_sealed_leftover_is_finished_and_an_unsealed_one_set_aside);
         tcase_add_test(all, a_finished_leftover_has_the_manifest_its_own_stint_would_have_written);
