@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /*
- * Takes the slot of that name, "rank-00000-of-00004.h5", by renaming it to `to`, where nothing may be yet, and answers a
+ * Takes the slot of that name, "rank-00000-of-00004.h5", by renaming it to `to`, where nothing may be yet; answers a
  * descriptor for reading and writing.  -1: there is none that may be used, and nothing stands at `to` because of it.
  * May be used: a regular file of exactly these bytes and of this user, that has one name, and that nobody on this node
  * has open.  Of another size, or with another name: it is removed, for nothing will ever fit it.

@@ -77,8 +77,8 @@ static const struct copy_piece *piece_at(const struct copy_job *job, uint64_t at
 
 /*
  * Memory that the program has not touched yet has no pages, and getting them one fault at a time takes longer than the
- * copy does: where the first page of a stretch is missing, all are made at once.  Where they are there, asking costs too
- * much, so it is not done unseen.
+ * copy does: where the first page of a stretch is missing, all are made at once.  Where pages are there, making them
+ * present would cost a third of the copy, so it is asked first.
  */
 static void make_present(char *to, uint64_t bytes)
 {

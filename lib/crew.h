@@ -44,7 +44,7 @@ int crew_hire(struct crew *c, int helpers);
 void crew_dismiss(struct crew *c, int staying);
 
 /*
- * Calls work(arg, 0) here and work(arg, 1..) in as many helpers as there are, at most `wanted`, and returns when all are
+ * Calls work(arg, 0) here and work(arg, 1..) in as many helpers as there are, at most `wanted`; returns when all are
  * done.  A helper that has not woken up by the time this thread is done is not waited for, and does not join in.
  */
 void crew_work(struct crew *c, int wanted, void (*work)(void *arg, int member), void *arg);

@@ -294,8 +294,9 @@ END_TEST
 
 START_TEST(a_process_with_one_core_has_no_helpers)
 {
-        cpu_set_t one;
+        cpu_set_t one, before;
 
+        ck_assert_int_eq(sched_getaffinity(0, sizeof before, &before), 0);
         CPU_ZERO(&one);
         CPU_SET(sched_getcpu(), &one);
         ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
@@ -309,6 +310,7 @@ START_TEST(a_process_with_one_core_has_no_helpers)
         ck_assert_int_eq(copy.helpers, 0);
         await_threads(0);
         copy_fini(&copy);
+        ck_assert_int_eq(sched_setaffinity(0, sizeof before, &before), 0);
 }
 END_TEST
 
