@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* checksum: XXH3 compiled in; the only file that includes xxhash.h.  Whoever writes or checks a checkpoint calls in. */
+/*
+ * checksum: XXH3 compiled in; this file and checksum_wide are the only ones that include xxhash.h.  Whoever writes or
+ * checks a checkpoint calls in.
+ */
 #include "checksum.h"
 
 #include <stdio.h>
@@ -7,11 +10,14 @@
 
 /*
  * The header form, so that libstint needs no libxxhash at run time.  It uses the vector unit that the compiler was told
- * of (SSE2 on any x86-64), about 10 GB/s and so never slower than the filesystem behind it; the choice at run time that
- * xxhash has as well is in none of its packaged headers.
+ * of (SSE2 on any x86-64); checksum_wide is the same for AVX2, about a third quicker on what comes from memory.
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+
+#include "checksum_wide.h"
+
+#define SHORT 1024 /* bytes that are not worth the question which of the two */
 
 struct checksum {
         XXH3_state_t state; /* aligned to 64 bytes by its type */
@@ -19,6 +25,8 @@ struct checksum {
 
 uint64_t checksum(const void *bytes, size_t n)
 {
+        if (n >= SHORT && checksum_wide())
+                return checksum_wide_whole(bytes, n);
         return XXH3_64bits(n ? bytes : "", n);
 }
 
@@ -33,7 +41,9 @@ struct checksum *checksum_begin(void)
 
 void checksum_add(struct checksum *c, const void *bytes, size_t n)
 {
-        if (n > 0)
+        if (n >= SHORT && checksum_wide())
+                checksum_wide_add(&c->state, bytes, n);
+        else if (n > 0)
                 XXH3_64bits_update(&c->state, bytes, n);
 }
 

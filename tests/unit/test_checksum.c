@@ -46,6 +46,25 @@ START_TEST(pieces_of_any_size_give_the_hash_of_the_whole)
 }
 END_TEST
 
+/* Short and long pieces may be hashed by different code. */
+START_TEST(pieces_of_changing_size_give_the_hash_of_the_whole)
+{
+        const size_t n = 100000;
+        unsigned char *bytes = bytes_of(n);
+        struct checksum *c = checksum_begin();
+        size_t at = 0, piece = 1, part;
+
+        ck_assert_ptr_nonnull(c);
+        for (; at < n; at += part) {
+                part = n - at < piece ? n - at : piece;
+                checksum_add(c, bytes + at, part);
+                piece = piece * 5 % 9973 + 1;
+        }
+        ck_assert_uint_eq(checksum_end(c), checksum(bytes, n));
+        free(bytes);
+}
+END_TEST
+
 START_TEST(no_pieces_are_no_bytes)
 {
         ck_assert_uint_eq(checksum_end(checksum_begin()), checksum("", 0));
@@ -131,6 +150,7 @@ int main(void)
 
         tcase_add_test(tests, the_values_are_those_of_xxh3);
         tcase_add_test(tests, pieces_of_any_size_give_the_hash_of_the_whole);
+        tcase_add_test(tests, pieces_of_changing_size_give_the_hash_of_the_whole);
         tcase_add_test(tests, no_pieces_are_no_bytes);
         tcase_add_test(tests, every_flipped_bit_changes_the_hash);
         tcase_add_test(tests, where_the_bytes_lie_does_not_matter);
