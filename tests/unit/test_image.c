@@ -368,6 +368,77 @@ START_TEST(a_file_of_many_pieces_has_the_hashes_that_it_had_in_memory)
 }
 END_TEST
 
+/* A source that has a few bytes at a time, and remembers who asked for what. */
+struct dripping {
+        struct image_source source;
+        const unsigned char *image;
+        uint64_t next, fail_at;
+        int in_order;
+};
+
+static const unsigned char *drip(struct image_source *source, uint64_t at, uint64_t most, uint64_t *n,
+                                 struct stint_error *err)
+{
+        struct dripping *d = (struct dripping *)source;
+
+        if (d->source.threads <= 1 && at != d->next)
+                d->in_order = 0;
+        if (at >= d->fail_at) {
+                error_set(err, EIO, "it ran dry");
+                return NULL;
+        }
+        *n = most < 37 ? most : 37;
+        if (d->source.threads <= 1)
+                d->next = at + *n;
+        return d->image + at;
+}
+
+static const unsigned thread_counts[] = { 0, 1, 2, 3, 8, 40 };
+#define THREAD_COUNTS ((int)(sizeof thread_counts / sizeof thread_counts[0]))
+
+START_TEST(a_source_and_any_number_of_threads_give_the_same_hashes)
+{
+        struct seal seal, again;
+        unsigned char *image = example(&seal);
+        struct dripping d = { .source = { drip, thread_counts[_i] }, .image = image, .fail_at = UINT64_MAX, .in_order = 1 };
+        struct stint_error err = { 0 };
+        unsigned char hashes[COUNT * 8];
+
+        again = seal_of(TABLE_AT, COUNT, HASHES_AT);
+        ck_assert_msg(image_hash_from(&d.source, image + TABLE_AT, hashes, IMAGE_BYTES, &again, &err) == 0, "%s", err.text);
+        ck_assert_mem_eq(hashes, image + HASHES_AT, sizeof hashes);
+        ck_assert_uint_eq(again.root, seal.root);
+        ck_assert_uint_eq(again.rest_hash, seal.rest_hash);
+        ck_assert_int_eq(d.in_order, 1);
+        if (d.source.threads <= 1)
+                ck_assert_uint_eq(d.next, IMAGE_BYTES);
+        d.next = 0;
+        ck_assert_msg(image_check_from(&d.source, image + TABLE_AT, IMAGE_BYTES, &seal, &err) == 0, "%s", err.text);
+        ck_assert_int_eq(image_check_threads(image, IMAGE_BYTES, &seal, thread_counts[_i], &err), 0);
+        image[1231] ^= 4;
+        ck_assert_int_eq(image_check_threads(image, IMAGE_BYTES, &seal, thread_counts[_i], &err), -1);
+        ck_assert_ptr_nonnull(strstr(err.text, "tensor 'model/first'"));
+        free(image);
+}
+END_TEST
+
+START_TEST(a_source_that_fails_is_told_and_is_no_damage)
+{
+        struct seal seal;
+        unsigned char *image = example(&seal);
+        struct dripping d = { .source = { drip, thread_counts[_i] }, .image = image, .in_order = 1 };
+        struct stint_error err;
+
+        for (d.fail_at = 0; d.fail_at < IMAGE_BYTES; d.fail_at += 100) {
+                error_clear(&err);
+                ck_assert_int_eq(image_check_from(&d.source, image + TABLE_AT, IMAGE_BYTES, &seal, &err), -1);
+                ck_assert_int_eq(err.code, EIO);
+                ck_assert_str_eq(err.text, "it ran dry");
+        }
+        free(image);
+}
+END_TEST
+
 START_TEST(a_file_that_cannot_be_read_is_not_called_damaged)
 {
         struct seal seal;
@@ -400,6 +471,8 @@ int main(void)
         tcase_add_test(all, any_seal_and_any_bytes_can_be_checked_without_harm);
         tcase_add_test(all, an_image_without_tensors_is_all_rest);
         tcase_add_test(all, a_file_of_many_pieces_has_the_hashes_that_it_had_in_memory);
+        tcase_add_loop_test(all, a_source_and_any_number_of_threads_give_the_same_hashes, 0, THREAD_COUNTS);
+        tcase_add_loop_test(all, a_source_that_fails_is_told_and_is_no_damage, 0, THREAD_COUNTS);
         tcase_add_test(all, a_file_that_cannot_be_read_is_not_called_damaged);
         suite_add_tcase(suite, all);
         runner = srunner_create(suite);
