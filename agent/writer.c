@@ -7,28 +7,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "clock.h"
+#include "disk.h"
 #include "durable.h"
-#include "duration.h"
 #include "fault.h"
-#include "image.h"
 #include "meta.h"
+#include "pipeline.h"
 #include "slot.h"
 #include "store.h"
-
-#define BLOCK_BYTES (UINT64_C(8) << 20)
-#define DIRECT_BYTES UINT64_C(4096) /* O_DIRECT wants offsets and sizes that are multiples of this */
 
 /* The files of one save while it is written. */
 struct part {
         char folder[RUNDIR_PATH + 192], file[RUNDIR_PATH + 256], seal[RUNDIR_PATH + 256];
         int file_fd, seal_fd;
-        int direct; /* file_fd goes past the page cache */
+        struct disk disk; /* of file_fd */
 };
 
 /* A named fault point that fails like the step it stands before. */
@@ -82,10 +77,7 @@ static int create(const char *path, int flags, struct stint_error *err)
         return fd >= 0 ? fd : error_system(err, errno, "cannot create %s", path);
 }
 
-/*
- * Past the page cache the disk is used at twice the speed; not every filesystem can (tmpfs before Linux 6.6, some
- * FUSE).
- */
+/* The file that the image goes to: that of a retired checkpoint, or a new one. */
 static int create_file(struct part *p, const struct writer *w, struct stint_error *err)
 {
         char name[RUNDIR_NAME];
@@ -97,11 +89,7 @@ static int create_file(struct part *p, const struct writer *w, struct stint_erro
                 close(fd);
                 return -1;
         }
-        if (fd < 0)
-                fd = create(p->file, 0, err);
-        if (fd >= 0)
-                p->direct = fcntl(fd, F_SETFL, O_DIRECT) == 0;
-        return fd;
+        return fd >= 0 ? fd : create(p->file, 0, err);
 }
 
 static int part_create(struct part *p, const struct writer *w, struct stint_error *err)
@@ -120,18 +108,11 @@ static int part_create(struct part *p, const struct writer *w, struct stint_erro
         p->file_fd = create_file(p, w, err);
         if (p->file_fd < 0)
                 return -1;
+        disk_to_write(&p->disk, p->file_fd, p->file);
         return point("save.after_create", p->file, err);
 }
 
-/* ---- the hashes -------------------------------------------------------------------------------------------------- */
-
-/* The hashing of an image, on a thread of its own while the blocks without hashes in them are written already. */
-struct hashing {
-        struct writer *w;
-        pthread_t thread;
-        int threaded, failed;
-        struct stint_error err;
-};
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
 
 /* Fills in what the image and its seal say about themselves, but for the hashes. */
 static void describe(struct writer *w)
@@ -147,119 +128,23 @@ static void describe(struct writer *w)
         meta_fill((char *)s->image + s->meta_offset, STORE_META_BYTES, seal, w->program);
 }
 
-static void *hash(void *arg)
-{
-        struct hashing *h = arg;
-        const struct staging *s = h->w->staging;
-
-        h->failed = image_hash(s->image, s->image_bytes, &h->w->seal, &h->err) < 0;
-        return NULL;
-}
-
-static void hashing_begin(struct hashing *h)
-{
-        h->threaded = pthread_create(&h->thread, NULL, hash, h) == 0;
-        if (!h->threaded)
-                hash(h);
-}
-
-/* Waits for the hashes; how long is what hashing cost this save. */
-static int hashing_end(struct hashing *h, struct stint_error *err)
-{
-        const int64_t begin_ns = clock_now();
-
-        if (h->threaded)
-                pthread_join(h->thread, NULL);
-        h->w->hash_ns = clock_now() - begin_ns;
-        return h->failed ? error_set(err, h->err.code, "%s", h->err.text) : 0;
-}
-
-/* ---- the file ---------------------------------------------------------------------------------------------------- */
-
-/*
- * Reserves the whole file: a full disk is found out before gigabytes are written, and writing past the page cache is
- * faster into space that is there.  Where it is not supported, writing finds out as well.
- */
-static int reserve(const struct part *p, uint64_t bytes, struct stint_error *err)
-{
-        char size[32];
-        int rc;
-
-        do {
-                rc = fallocate(p->file_fd, 0, 0, (off_t)bytes);
-        } while (rc < 0 && errno == EINTR);
-        if (rc == 0 || (errno != ENOSPC && errno != EDQUOT && errno != EFBIG && errno != EIO))
-                return 0;
-        return error_system(err, errno, "cannot reserve %s for %s", size_format(size, sizeof size, (int64_t)bytes),
-                            p->file);
-}
-
-static int leave_direct(struct part *p, struct stint_error *err)
-{
-        p->direct = 0;
-        return fcntl(p->file_fd, F_SETFL, 0) < 0 ? error_system(err, errno, "cannot write %s", p->file) : 0;
-}
-
-static int write_block(struct part *p, const unsigned char *image, uint64_t at, uint64_t n, struct stint_error *err)
-{
-        struct stint_error why = { 0 };
-
-        if (p->direct && n % DIRECT_BYTES != 0 && leave_direct(p, err) < 0) /* the end of the file */
-                return -1;
-        if (durable_pwrite(p->file_fd, image + at, n, (off_t)at, p->file, &why) == 0)
-                return 0;
-        /* A filesystem may take the flag and refuse the writes. */
-        if (p->direct && why.code == EINVAL) {
-                if (leave_direct(p, err) < 0)
-                        return -1;
-                return durable_pwrite(p->file_fd, image + at, n, (off_t)at, p->file, err);
-        }
-        return error_set(err, why.code, "%s", why.text);
-}
-
-/*
- * Blocks that wait for the hashes: those that hold some, and the end of the file, which is not written past the cache.
- */
-static int is_late(const struct staging *s, uint64_t at, uint64_t n)
-{
-        return at + n == s->image_bytes || (at < s->hashes_offset + s->count * 8 && s->hashes_offset < at + n);
-}
-
-/* The late blocks, or all others, in the order of the file. */
-static int write_blocks(struct part *p, const struct staging *s, int late, struct stint_error *err)
-{
-        const uint64_t middle = s->image_bytes / 2;
-        uint64_t at, n;
-
-        for (at = 0; at < s->image_bytes; at += n) {
-                n = s->image_bytes - at < BLOCK_BYTES ? s->image_bytes - at : BLOCK_BYTES;
-                if (n > DIRECT_BYTES)
-                        n -= n % DIRECT_BYTES;
-                if (is_late(s, at, n) != late)
-                        continue;
-                if (at <= middle && middle < at + n && point("save.mid_write", p->file, err) < 0)
-                        return -1;
-                if (write_block(p, s->image, at, n, err) < 0)
-                        return -1;
-        }
-        return 0;
-}
-
-/* Hashing runs at the speed of memory and writing at that of the disk, so the one is done beside the other. */
+/* All of the image, with the hashes in it.  What is in the file afterwards is not on the disk yet. */
 static int write_image(struct part *p, struct writer *w, struct stint_error *err)
 {
-        struct hashing hashing = { .w = w };
-        int rc, hashed;
+        const struct staging *s = w->staging;
+        struct source_memory memory;
+        struct pipeline line = { .disk = &p->disk, .source = &memory.source, .image_bytes = s->image_bytes,
+                                 .table = s->image + s->table_offset, .hashes = s->image + s->hashes_offset,
+                                 .seal = &w->seal };
 
-        if (reserve(p, w->staging->image_bytes, err) < 0)
+        if (disk_reserve(&p->disk, s->image_bytes, err) < 0)
                 return -1;
         describe(w);
-        hashing_begin(&hashing);
-        rc = write_blocks(p, w->staging, 0, err);
-        hashed = hashing_end(&hashing, rc == 0 ? err : NULL);
-        if (rc < 0 || hashed < 0)
+        source_memory_init(&memory, s->image);
+        if (pipeline_run(&line, err) < 0)
                 return -1;
-        return write_blocks(p, w->staging, 1, err);
+        w->hash_ns = line.hash_ns;
+        return 0;
 }
 
 /* close(2) may be the first to say that something was not written. */
