@@ -13,14 +13,14 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "blocks.h"
 #include "channel.h"
 #include "clock.h"
+#include "disk.h"
 #include "durable.h"
 #include "fault.h"
 #include "image.h"
 #include "staging.h"
-
-#define BLOCK_BYTES (UINT64_C(8) << 20)
 
 static int point(const char *name, const char *path, struct stint_error *err)
 {
@@ -69,52 +69,132 @@ static int open_file(const struct reader *r, const char *path, struct stint_erro
                          (unsigned long long)r->file_bytes);
 }
 
-/* Reads the file in blocks, which lets the kernel read ahead of us. */
-static int read_blocks(const struct reader *r, int fd, unsigned char *image, const char *path, struct stint_error *err)
-{
-        const uint64_t middle = r->file_bytes / 2;
-        uint64_t at, n;
+/* ---- the bytes --------------------------------------------------------------------------------------------------- */
 
-        posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-        for (at = 0; at < r->file_bytes; at += n) {
-                n = r->file_bytes - at < BLOCK_BYTES ? r->file_bytes - at : BLOCK_BYTES;
-                if (at <= middle && middle < at + n && point("restore.mid_read", path, err) < 0)
-                        return -1;
-                if (durable_pread(fd, image + at, n, (off_t)at, path, err) < 0)
-                        return -1;
-        }
+/*
+ * A file on its way into memory, and the hashing right behind.  Each block is read into a buffer that is there already,
+ * hashed there, and written to the memfd, which costs half of what it costs to map the pages of the memfd and to read
+ * into those: a page that is mapped first is cleared, entered and, in the end, taken out one by one.
+ */
+#define BUFFERS 8
+
+struct reading {
+        struct image_source source;
+        struct blocks blocks;
+        struct disk disk;
+        int memory;             /* the memfd */
+        unsigned char *buffers; /* BUFFERS blocks; the nth block of the file is in the one of n % BUFFERS */
+        unsigned char *mapped;  /* the pages of the memfd with the table in them */
+        uint64_t mapped_bytes;
+        const void *table;
+};
+
+static unsigned char *buffer_of(const struct reading *g, uint64_t at)
+{
+        return g->buffers + at / BLOCKS_BYTES % BUFFERS * BLOCKS_BYTES + at % BLOCKS_BYTES;
+}
+
+static int on_block(void *arg, uint64_t at, uint64_t n, struct stint_error *err)
+{
+        struct reading *g = arg;
+        const uint64_t middle = g->blocks.bytes / 2;
+        unsigned char *buffer = buffer_of(g, at);
+
+        if (at <= middle && middle < at + n && point("restore.mid_read", g->disk.path, err) < 0)
+                return -1;
+        if (disk_read(&g->disk, buffer, n, at, err) < 0)
+                return -1;
+        return durable_pwrite(g->memory, buffer, n, (off_t)at, "the memory to restore from", err);
+}
+
+/* The hashing asks for one byte after another: what is before `at` is done with, its buffer may be filled again. */
+static const unsigned char *take(struct image_source *source, uint64_t at, uint64_t most, uint64_t *n,
+                                 struct stint_error *err)
+{
+        struct reading *g = (struct reading *)source;
+        const uint64_t block = BLOCKS_BYTES - at % BLOCKS_BYTES;
+
+        *n = most < block ? most : block;
+        if (at % BLOCKS_BYTES == 0)
+                blocks_pass(&g->blocks, at);
+        return blocks_await(&g->blocks, at, *n, err) < 0 ? NULL : buffer_of(g, at);
+}
+
+/* The table tells where the tensors are, so it is read before all the rest, to its own place. */
+static int read_table(struct reading *g, const struct seal *seal, struct stint_error *err)
+{
+        const uint64_t begin = seal->table_offset - seal->table_offset % DISK_UNIT,
+                       end = seal->table_offset + seal->table_count * seal->record_bytes;
+
+        g->table = "";
+        if (end == begin)
+                return 0;
+        g->mapped = mmap(NULL, end - begin, PROT_READ | PROT_WRITE, MAP_SHARED, g->memory, (off_t)begin);
+        if (g->mapped == MAP_FAILED)
+                return error_system(err, errno, "cannot map the table of %s", g->disk.path);
+        g->mapped_bytes = end - begin;
+        g->table = g->mapped + (seal->table_offset - begin);
+        return disk_read(&g->disk, g->mapped, end - begin, begin, err);
+}
+
+static int get_buffers(struct reading *g, struct stint_error *err)
+{
+        g->buffers = mmap(NULL, BUFFERS * BLOCKS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (g->buffers == MAP_FAILED)
+                return error_system(err, errno, "no memory to read %s", g->disk.path);
+        madvise(g->buffers, BUFFERS * BLOCKS_BYTES, MADV_HUGEPAGE); /* a wish and no more */
         return 0;
+}
+
+/* The first failure is told: what could not be read, or what does not hold. */
+static int read_and_check(struct reading *g, const struct seal *seal, struct stint_error *err)
+{
+        struct stint_error damage = { 0 };
+
+        g->source = (struct image_source){ .take = take, .threads = 1 };
+        g->blocks.window = BUFFERS;
+        g->blocks.on_block = on_block;
+        g->blocks.arg = g;
+        if (blocks_start(&g->blocks, err) < 0)
+                return -1;
+        if (image_check_from(&g->source, g->table, g->blocks.bytes, seal, &damage) < 0)
+                blocks_stop(&g->blocks, &damage);
+        return blocks_join(&g->blocks, err);
+}
+
+static int fill(struct reading *g, const struct seal *seal, struct stint_error *err)
+{
+        int rc = -1;
+
+        if (image_check_places(g->blocks.bytes, seal, err) < 0 || get_buffers(g, err) < 0)
+                return -1;
+        if (read_table(g, seal, err) == 0)
+                rc = read_and_check(g, seal, err);
+        if (g->mapped_bytes)
+                munmap(g->mapped, g->mapped_bytes);
+        munmap(g->buffers, BUFFERS * BLOCKS_BYTES);
+        return rc;
 }
 
 /* Memory for the image, filled from fd and checked.  Answers the memfd. */
 static int read_image(const struct reader *r, int fd, const char *path, struct stint_error *err)
 {
-        unsigned char *image;
-        int memory, rc;
+        struct reading g = { .blocks.bytes = r->file_bytes };
+        int rc;
 
         if (staging_room(r->file_bytes, err) < 0)
                 return -1;
-        memory = channel_memory("stint-restore", r->file_bytes, err);
-        if (memory < 0)
+        g.memory = channel_memory("stint-restore", r->file_bytes, err);
+        if (g.memory < 0)
                 return -1;
-        image = mmap(NULL, r->file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
-        if (image == MAP_FAILED) {
-                error_system(err, errno, "cannot map %llu bytes to read %s into", (unsigned long long)r->file_bytes,
-                             path);
-                close(memory);
-                return -1;
-        }
-        rc = read_blocks(r, fd, image, path, err);
-        if (rc == 0)
-                rc = image_check(image, r->file_bytes, &r->seal, err);
-        munmap(image, r->file_bytes);
+        disk_to_read(&g.disk, fd, path, r->file_bytes);
+        rc = fill(&g, &r->seal, err);
         if (rc == 0)
                 rc = point("restore.after_read", path, err);
-        if (rc < 0) {
-                close(memory);
-                return -1;
-        }
-        return memory;
+        if (rc == 0)
+                return g.memory;
+        close(g.memory);
+        return -1;
 }
 
 /* The story of one restore: seal, file, bytes, hashes. */
