@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "names.h"
 #include "table.h"
 
@@ -306,7 +305,8 @@ static hid_t access_plist(uint64_t count, hsize_t threshold, hsize_t alignment)
 
         if (plist < 0)
                 return -1;
-        if (H5Pset_fapl_sec2(plist) < 0 || H5Pset_fclose_degree(plist, H5F_CLOSE_STRONG) < 0 ||
+        /* Any other driver resolves the link in /proc to a name, and memory has none. */
+        if (H5Pset_fapl_stdio(plist) < 0 || H5Pset_fclose_degree(plist, H5F_CLOSE_STRONG) < 0 ||
             H5Pset_libver_bounds(plist, H5F_LIBVER_V18, H5F_LIBVER_V110) < 0 ||
             H5Pset_alignment(plist, threshold, alignment) < 0 ||
             H5Pset_meta_block_size(plist, metadata_block(count)) < 0
@@ -480,7 +480,6 @@ static int build(struct builder *b, struct store_places *at, const char *path, v
                 return -1;
         if (file_close(b, err) < 0 || file_reopen(b, path, count, err) < 0)
                 return -1;
-        unlink(path); /* opened for the last time: from here on a kill leaves nothing behind */
         b->state = H5Gcreate2(b->file, "state", b->link_plist, b->group_plist, H5P_DEFAULT);
         if (b->state < 0)
                 return refuse(err, "the group /state");

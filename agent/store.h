@@ -22,7 +22,7 @@ struct store_places {
 
 /*
  * Builds the file with these tensors (table.h; the table must have passed table_check) at path, where an empty one is,
- * and writes each tensor's file_offset into the table.  path is unlinked on the way: whoever made it has it open.
+ * and writes each tensor's file_offset into the table.  path may be a link in /proc/self/fd to memory without a name.
  */
 int store_build(struct store_places *at, const char *path, void *table, uint64_t count, uint32_t record_bytes,
                 struct stint_error *err);

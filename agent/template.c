@@ -1,59 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * template: where the template of a checkpoint file is built, as a file, and how it is read.  Called by staging, on a
+ * template: where the template of a checkpoint file is built, as a file in memory, and how it is read.  Called by staging, on a
  * thread.
  */
 #include "template.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "durable.h"
 #include "table.h"
 
-static int measure(struct template *t, const char *path, struct stint_error *err)
+/*
+ * HDF5 wants a path.  The one in /proc leads to memory that never had a name, so that a kill at any instant leaves
+ * nothing behind.
+ */
+static int build(struct template *t, void *table, uint64_t count, uint32_t record_bytes, struct stint_error *err)
 {
         struct stat status;
+        char path[64];
 
+        snprintf(path, sizeof path, "/proc/self/fd/%d", t->fd);
+        if (store_build(&t->at, path, table, count, record_bytes, err) < 0)
+                return -1;
         if (fstat(t->fd, &status) < 0)
-                return error_system(err, errno, "cannot look at the template %s", path);
+                return error_system(err, errno, "cannot look at the template");
         t->image_bytes = (uint64_t)status.st_size;
-        return 0;
-}
-
-/* HDF5 wants a path, so the file has a name until it was opened for the last time. */
-static int build_in(struct template *t, const char *folder, void *table, uint64_t count, uint32_t record_bytes,
-                    struct stint_error *err)
-{
-        char path[4096];
-
-        if ((size_t)snprintf(path, sizeof path, "%s/stint-template.XXXXXX", folder) >= sizeof path)
-                return error_set(err, ENAMETOOLONG, "the name of the folder %s is too long", folder);
-        t->fd = mkostemp(path, O_CLOEXEC);
-        if (t->fd < 0)
-                return error_system(err, errno, "cannot create %s", path);
-        if (store_build(&t->at, path, table, count, record_bytes, err) == 0 && measure(t, path, err) == 0 &&
-            table_check(table, count, record_bytes, t->image_bytes, err) == 0)
-                return 0;
-        unlink(path);
-        template_close(t);
-        return error_wrap(err, "template in %s", folder);
+        return table_check(table, count, record_bytes, t->image_bytes, err);
 }
 
 int template_build(struct template *t, void *table, uint64_t count, uint32_t record_bytes, struct stint_error *err)
 {
-        const char *folders[] = { "/dev/shm", getenv("TMPDIR"), "/tmp" };
-        size_t i;
-        int rc = -1;
-
-        *t = (struct template){ .fd = -1 };
-        for (i = 0; rc < 0 && i < sizeof folders / sizeof folders[0]; i++)
-                if (folders[i] && folders[i][0] == '/')
-                        rc = build_in(t, folders[i], table, count, record_bytes, err);
-        return rc;
+        *t = (struct template){ .fd = memfd_create("stint-template", MFD_CLOEXEC) };
+        if (t->fd < 0)
+                return error_system(err, errno, "cannot make memory for the template");
+        if (build(t, table, count, record_bytes, err) == 0)
+                return 0;
+        template_close(t);
+        return error_wrap(err, "template of %llu tensors", (unsigned long long)count);
 }
 
 int template_copy(const struct template *t, void *image, struct stint_error *err)

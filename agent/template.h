@@ -20,7 +20,7 @@ struct template {
 
 /*
  * Builds the template of a file with these tensors (table.h; the table must have passed table_check) and writes each
- * tensor's file_offset into the table.  -1 when HDF5 refuses, or when neither /dev/shm, $TMPDIR nor /tmp has room.
+ * tensor's file_offset into the table.  -1 when HDF5 refuses, or when there is no memory for it.
  */
 int template_build(struct template *t, void *table, uint64_t count, uint32_t record_bytes, struct stint_error *err);
 

@@ -315,6 +315,22 @@ START_TEST(the_template_of_a_large_state_takes_no_room)
 }
 END_TEST
 
+/* Whoever is killed while it is built, or later, leaves nothing in any folder. */
+START_TEST(the_template_never_has_a_name)
+{
+        struct example_table table = example_all();
+        char path[64], target[128] = "";
+        struct template t;
+
+        must_build(&t, &table);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", t.fd);
+        ck_assert_int_gt(readlink(path, target, sizeof target - 1), 0);
+        ck_assert_msg(strncmp(target, "/memfd:", 7) == 0, "it is %s", target);
+        template_close(&t);
+        free(table.bytes);
+}
+END_TEST
+
 /* How many: 100,000 by hand, fewer where everything is slow; what is asserted is that it stays linear. */
 START_TEST(many_tensors_take_seconds_and_give_their_memory_back)
 {
@@ -354,6 +370,7 @@ int main(void)
         tcase_add_test(all, a_layout_without_tensors_is_a_file_too);
         tcase_add_test(all, a_name_that_is_also_a_group_is_refused_with_a_sentence_that_names_it);
         tcase_add_test(all, the_template_of_a_large_state_takes_no_room);
+        tcase_add_test(all, the_template_never_has_a_name);
         tcase_add_test(all, many_tensors_take_seconds_and_give_their_memory_back);
         suite_add_tcase(suite, all);
         runner = srunner_create(suite);
