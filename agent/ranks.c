@@ -46,7 +46,7 @@ void rank_release(struct rank *rank)
 {
         struct rank **at = &rank->ranks->first;
 
-        if (!rank->closed || rank->jobs > 0 || rank->staged)
+        if (!rank->closed || rank->jobs > 0 || saving_keeps(rank))
                 return;
         while (*at && *at != rank)
                 at = &(*at)->next;
@@ -54,6 +54,7 @@ void rank_release(struct rank *rank)
                 *at = rank->next;
         restoring_drop(rank);
         staging_drop(rank->staging);
+        staging_drop(rank->second);
         if (rank->page)
                 munmap(rank->page, sizeof *rank->page);
         free(rank);
@@ -247,16 +248,23 @@ static void refuse_layout(struct rank *rank, uint32_t layout, const struct stint
         rank_send(rank, &m, -1);
 }
 
-static void send_staging(struct rank *rank, const struct staging_job *job)
+static void send_image(struct rank *rank, const struct staging *s, uint32_t image)
 {
-        const struct staging *s = rank->staging;
-        struct wire_staging m = { .layout = rank->layout, .record_bytes = s->record_bytes, .count = s->count };
-        struct wire_agent_layout report = { .rank = rank->rank, .tensors = s->count, .state_bytes = s->state_bytes };
+        struct wire_staging m = { .layout = rank->layout, .image = image, .record_bytes = s->record_bytes };
 
         WIRE_INIT(&m, WIRE_STAGING);
+        m.count = s->count;
         m.image_bytes = s->image_bytes;
         m.table_offset = s->table_offset;
         rank_send(rank, &m, s->fd);
+}
+
+static void send_staging(struct rank *rank, const struct staging_job *job)
+{
+        const struct staging *s = rank->staging;
+        struct wire_agent_layout report = { .rank = rank->rank, .tensors = s->count, .state_bytes = s->state_bytes };
+
+        send_image(rank, s, 0);
         WIRE_INIT(&report, WIRE_AGENT_LAYOUT);
         report.image_bytes = s->image_bytes;
         report.took_ns = job->took_ns;
@@ -311,8 +319,46 @@ static void on_layout(struct rank *rank, const struct wire_layout *m, int *fd)
         else
                 staging_drop(rank->staging);
         rank->staging = NULL;
+        staging_drop(rank->second);
+        rank->second = NULL;
         rank->jobs++;
         work_start(rank->ranks->loop, &rank->ranks->hdf5, &job->work, staging_job_run, on_staging);
+}
+
+static void on_second(struct work *work)
+{
+        struct staging_twin *twin = (struct staging_twin *)work;
+        struct rank *rank = twin->owner;
+
+        rank->jobs--;
+        rank->making_second = 0;
+        if (!twin->made) {
+                log_debug("rank %d: no second image: %s", rank->rank, twin->err.text);
+        } else if (!rank->gone && rank->staging == twin->first && rank->layout == twin->layout) {
+                rank->second = twin->made;
+                twin->made = NULL;
+                send_image(rank, rank->second, 1);
+                saving_image_came(rank);
+        }
+        staging_twin_free(twin);
+        rank_release(rank);
+}
+
+void rank_make_second(struct rank *rank)
+{
+        struct staging_twin *twin;
+
+        if (rank->second || rank->making_second || rank->gone || !rank->staging)
+                return;
+        twin = calloc(1, sizeof *twin);
+        if (!twin)
+                return; /* the next save tries again */
+        twin->owner = rank;
+        twin->layout = rank->layout;
+        twin->first = staging_hold(rank->staging);
+        rank->making_second = 1;
+        rank->jobs++;
+        work_start(rank->ranks->loop, &rank->ranks->seconds, &twin->work, staging_twin_run, on_second);
 }
 
 /* ---- what programs say ------------------------------------------------------------------------------------------- */

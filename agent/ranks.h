@@ -30,6 +30,14 @@ struct flight {
         int stands;       /* the program waits meanwhile */
 };
 
+/* One snapshot, from when it came until its RESULT was told. */
+struct rank_snapshot {
+        struct wire_snapshot told;  /* save_id 0: there is none */
+        struct staging *staged;     /* what it is in; NULL when it was UNCHANGED */
+        uint32_t attempt;           /* to be written once nothing else of this rank is; 0: not, or it is at work */
+        struct wire_result result;  /* to be told once the writer has let go of it; save_id 0: nothing is */
+};
+
 /* One program.  It outlives its connection while a job works for it, or while its last snapshot may still be needed. */
 struct rank {
         struct peer peer;
@@ -51,15 +59,15 @@ struct rank {
         uint32_t word_id;          /* save id in the word */
 
         struct staging *staging; /* NULL before the first layout */
-        uint32_t layout;         /* of that staging */
+        struct staging *second;  /* another image of the same layout; NULL: none */
+        int making_second;
+        uint32_t layout;         /* of both */
 
         /* saving */
         uint32_t asked_id, asked_attempt; /* asked for and not answered yet; 0: nothing */
-        struct wire_snapshot snapshot;    /* the last one, until its RESULT; save_id 0: none */
-        struct staging *staged;           /* what it is in; NULL when it was UNCHANGED */
+        struct rank_snapshot snapshots[STAGING_IMAGES];
+        struct writer *writer;            /* at work on one of them; the other waits */
         struct flight flight;             /* the steps beside its write */
-        struct writer *writer;            /* at work on it */
-        uint32_t next_attempt;            /* begins when that one has ended; 0: none */
 
         /* restoring */
         struct reader *reader;         /* at work */
@@ -85,6 +93,7 @@ struct ranks {
         struct rank *first;
         int32_t of; /* how many ranks the run has; 0 while no program told */
         struct work_line hdf5; /* jobs that enter HDF5 */
+        struct work_line seconds; /* jobs that look how much memory is left, and take some */
         struct coordinator *run;
 
         char dir[RUNDIR_PATH];
@@ -116,6 +125,9 @@ void rank_send(struct rank *rank, const void *message, int fd);
 
 /* Writes the control word as save and mail stand. */
 void rank_publish(struct rank *rank);
+
+/* Makes another image in the background, when there is none and there is memory: saving hears of it. */
+void rank_make_second(struct rank *rank);
 
 /* After a job, or after what kept it was dropped: frees the struct when nothing needs it any more. */
 void rank_release(struct rank *rank);

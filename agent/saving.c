@@ -88,37 +88,112 @@ static void report_sealed(struct rank *rank, const struct wire_snapshot *s, uint
         coordinator_send(rank->ranks->run, &m);
 }
 
+static const struct staging *image_of(const struct rank *rank, uint32_t image)
+{
+        return image == 0 ? rank->staging : image == 1 ? rank->second : NULL;
+}
+
+static int is_taken(const struct rank *rank, const struct staging *image)
+{
+        int i;
+
+        for (i = 0; i < STAGING_IMAGES; i++)
+                if (rank->snapshots[i].told.save_id != 0 && rank->snapshots[i].staged == image)
+                        return 1;
+        return 0;
+}
+
+/* What `stint run` must know before it asks for another save while this one is being written. */
+static void report_taken(const struct rank *rank, const struct rank_snapshot *s, uint32_t attempt)
+{
+        struct wire_agent_taken m = { .save_id = s->told.save_id, .attempt = attempt, .rank = rank->rank };
+        uint32_t i;
+
+        WIRE_INIT(&m, WIRE_AGENT_TAKEN);
+        for (i = 0; i < STAGING_IMAGES; i++)
+                if (image_of(rank, i) && !is_taken(rank, image_of(rank, i)))
+                        m.free_images++;
+        m.checkpoint_step = s->told.checkpoint_step;
+        m.wait_ns = s->told.wait_ns;
+        coordinator_send(rank->ranks->run, &m);
+}
+
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-static void start_writer(struct rank *rank, uint32_t attempt);
+static void write_next(struct rank *rank);
 
-/* Another attempt was asked for while this one was at work: what became of this one is of no interest. */
-static int is_outdated(const struct rank *rank, const struct writer *w)
+static struct rank_snapshot *find(struct rank *rank, uint32_t save_id)
 {
-        return rank->next_attempt > w->attempt && rank->staged && rank->snapshot.save_id == w->save_id &&
-               !rank->ranks->run->over;
+        int i;
+
+        for (i = 0; i < STAGING_IMAGES; i++)
+                if (save_id != 0 && rank->snapshots[i].told.save_id == save_id)
+                        return &rank->snapshots[i];
+        return NULL;
+}
+
+static int is_being_written(const struct rank *rank, const struct rank_snapshot *s)
+{
+        return rank->writer && rank->writer->save_id == s->told.save_id;
+}
+
+static void forget(struct rank_snapshot *s)
+{
+        staging_drop(s->staged);
+        memset(s, 0, sizeof *s);
+}
+
+void saving_forget(struct rank *rank)
+{
+        int i;
+
+        for (i = 0; i < STAGING_IMAGES; i++)
+                if (rank->snapshots[i].attempt == 0)
+                        forget(&rank->snapshots[i]);
+}
+
+int saving_keeps(const struct rank *rank)
+{
+        int i;
+
+        for (i = 0; i < STAGING_IMAGES; i++)
+                if (rank->snapshots[i].staged)
+                        return 1;
+        return 0;
+}
+
+static void report_written(struct rank *rank, const struct rank_snapshot *s, const struct writer *w)
+{
+        struct wire_snapshot told = { .save_id = w->save_id, .step = w->seal.step,
+                                      .checkpoint_step = w->checkpoint_step };
+
+        if (s)
+                told = s->told;
+        if (w->failed)
+                report_failure(rank, w->save_id, w->attempt, w->checkpoint_step, &w->err);
+        else
+                report_sealed(rank, &told, w->attempt, w);
 }
 
 static void on_written(struct work *work)
 {
         struct writer *w = (struct writer *)work;
         struct rank *rank = w->owner;
-        struct wire_snapshot s = { .save_id = w->save_id, .step = w->seal.step, .checkpoint_step = w->checkpoint_step };
+        struct rank_snapshot *s = find(rank, w->save_id);
 
         rank->jobs--;
         rank->writer = NULL;
-        if (rank->snapshot.save_id == w->save_id)
-                s = rank->snapshot;
-        if (is_outdated(rank, w))
-                start_writer(rank, rank->next_attempt);
-        else if (w->failed)
-                report_failure(rank, w->save_id, w->attempt, w->checkpoint_step, &w->err);
-        else
-                report_sealed(rank, &s, w->attempt, w);
-        if (!rank->writer)
-                rank->flight.since_ns = 0;
+        if (s && s->result.save_id != 0) {
+                /* It was given up.  The image is the program's again, now that nobody reads it. */
+                rank_send(rank, &s->result, -1);
+                forget(s);
+        } else if (!s || s->attempt == 0 || rank->ranks->run->over) {
+                report_written(rank, s, w);
+        } /* else another attempt was asked for meanwhile, and what became of this one is of no interest */
+        rank->flight.since_ns = 0;
         if (rank->ranks->run->over)
                 saving_forget(rank);
+        write_next(rank);
         writer_free(w);
         rank_release(rank);
 }
@@ -139,23 +214,24 @@ static void fill_seal(struct seal *seal, const struct rank *rank, const struct w
         memcpy(seal->metrics, s->metrics, sizeof seal->metrics);
 }
 
-static void start_writer(struct rank *rank, uint32_t attempt)
+static void start_writer(struct rank *rank, struct rank_snapshot *kept)
 {
-        const struct wire_snapshot *s = &rank->snapshot;
+        const struct wire_snapshot *s = &kept->told;
+        const uint32_t attempt = kept->attempt;
         struct writer *w = calloc(1, sizeof *w);
         struct stint_error err = { 0 };
 
+        kept->attempt = 0;
         if (!w) {
                 error_set(&err, ENOMEM, "no memory to write the checkpoint");
                 report_failure(rank, s->save_id, attempt, s->checkpoint_step, &err);
                 return;
         }
-        rank->next_attempt = 0;
         w->owner = rank;
         w->save_id = s->save_id;
         w->attempt = attempt;
         w->checkpoint_step = s->checkpoint_step;
-        w->staging = staging_hold(rank->staged);
+        w->staging = staging_hold(kept->staged);
         fill_seal(&w->seal, rank, s);
         memcpy(w->program, rank->program, sizeof w->program);
         if (rundir_join(w->checkpoints, sizeof w->checkpoints, rank->ranks->dir, RUNDIR_CHECKPOINTS, NULL, &err) < 0) {
@@ -167,6 +243,25 @@ static void start_writer(struct rank *rank, uint32_t attempt)
         flight_begin(rank, attempt > 1 || rank->save_flags != 0);
         rank->jobs++;
         work_start(rank->ranks->loop, NULL, &w->work, writer_run, on_written);
+}
+
+/* Snapshots of one rank are written one after the other, the older first: side by side both would land later. */
+static void write_next(struct rank *rank)
+{
+        struct rank_snapshot *next;
+        int i;
+
+        do {
+                next = NULL;
+                for (i = 0; i < STAGING_IMAGES; i++) {
+                        struct rank_snapshot *s = &rank->snapshots[i];
+
+                        if (s->attempt != 0 && (!next || s->told.save_id < next->told.save_id))
+                                next = s;
+                }
+                if (next && !rank->writer)
+                        start_writer(rank, next);
+        } while (next && !rank->writer);
 }
 
 /* ---- snapshots --------------------------------------------------------------------------------------------------- */
@@ -183,18 +278,35 @@ static uint32_t answered(struct rank *rank, uint32_t save_id)
         return attempt;
 }
 
-static int check_snapshot(const struct rank *rank, const struct wire_snapshot *m, struct stint_error *err)
+static struct rank_snapshot *free_place(struct rank *rank)
 {
+        int i;
+
+        for (i = 0; i < STAGING_IMAGES; i++)
+                if (rank->snapshots[i].told.save_id == 0)
+                        return &rank->snapshots[i];
+        return NULL;
+}
+
+static int check_snapshot(struct rank *rank, const struct wire_snapshot *m, struct stint_error *err)
+{
+        const struct staging *image = image_of(rank, m->image);
+
         if (m->step < 0 || m->checkpoint_step < m->step)
                 return error_set(err, EBADMSG, "rank %d has step %lld of a checkpoint of step %lld, which cannot be",
                                  rank->rank, (long long)m->step, (long long)m->checkpoint_step);
-        if (rank->writer)
-                return error_set(err, EBUSY, "rank %d: its snapshot before this one is still being written",
+        if (find(rank, m->save_id))
+                return error_set(err, EBADMSG, "rank %d gave two snapshots for the same save", rank->rank);
+        if (!free_place(rank))
+                return error_set(err, EBUSY, "rank %d: its snapshots before this one are still being written",
                                  rank->rank);
         if (m->flags & SNAPSHOT_UNCHANGED)
                 return 0;
-        if (!rank->staging || rank->layout != m->layout)
+        if (!image || rank->layout != m->layout)
                 return error_set(err, EPROTO, "rank %d: its snapshot is in a staging area that is not there any more",
+                                 rank->rank);
+        if (is_taken(rank, image))
+                return error_set(err, EBUSY, "rank %d: its snapshot before this one is still being written from there",
                                  rank->rank);
         return 0;
 }
@@ -214,6 +326,7 @@ void saving_snapshot(struct rank *rank, const struct wire_snapshot *m)
 {
         const uint32_t attempt = answered(rank, m->save_id);
         struct stint_error err = { 0 };
+        struct rank_snapshot *s;
 
         if (m->save_id <= rank->ranks->over_id) {
                 turn_down(rank, m);
@@ -223,14 +336,32 @@ void saving_snapshot(struct rank *rank, const struct wire_snapshot *m)
                 report_failure(rank, m->save_id, attempt, m->checkpoint_step, &err);
                 return;
         }
-        saving_forget(rank);
-        rank->snapshot = *m;
+        s = free_place(rank);
+        s->told = *m;
         if (m->flags & SNAPSHOT_UNCHANGED) {
                 report_sealed(rank, m, attempt, NULL);
                 return;
         }
-        rank->staged = staging_hold(rank->staging);
-        start_writer(rank, attempt);
+        s->staged = m->image == 0 ? staging_hold(rank->staging) : staging_hold(rank->second);
+        s->attempt = attempt;
+        report_taken(rank, s, attempt);
+        write_next(rank);
+        rank_make_second(rank);
+}
+
+void saving_image_came(struct rank *rank)
+{
+        struct rank_snapshot *newest = NULL;
+        int i;
+
+        for (i = 0; i < STAGING_IMAGES; i++) {
+                struct rank_snapshot *s = &rank->snapshots[i];
+
+                if (s->staged && (!newest || s->told.save_id > newest->told.save_id))
+                        newest = s;
+        }
+        if (newest) /* whatever attempt it is at: of the first ones only can it make a difference */
+                report_taken(rank, newest, newest->attempt ? newest->attempt : 1);
 }
 
 void saving_snapshot_failed(struct rank *rank, const struct wire_snapshot_failed *m)
@@ -254,13 +385,6 @@ void saving_gone(struct rank *rank)
         rank->asked_id = 0;
 }
 
-void saving_forget(struct rank *rank)
-{
-        staging_drop(rank->staged);
-        rank->staged = NULL;
-        rank->snapshot.save_id = 0;
-}
-
 /* ---- what `stint run` says --------------------------------------------------------------------------------------- */
 
 /* The word first, so that a program that is training sees it; then the message, for one that waits at its socket. */
@@ -272,6 +396,7 @@ static void ask(struct rank *rank, const struct wire_run_save *m)
         WIRE_INIT(&wake, WIRE_WAKE);
         rank->asked_id = m->save_id;
         rank->asked_attempt = m->attempt;
+        rank->flight.stands |= wake.flags != 0;
         rank->word_id = m->save_id;
         rank->save_flags = wake.flags ? CONTROL_FINAL : 0;
         atomic_store_explicit(&rank->page->request_ns, clock_now(), memory_order_relaxed);
@@ -282,20 +407,21 @@ static void ask(struct rank *rank, const struct wire_run_save *m)
 /* A further attempt: what is in staging is written again; a program that had not come so far is asked again. */
 static void again(struct rank *rank, const struct wire_run_save *m)
 {
-        const struct rank *other;
+        struct rank_snapshot *s = find(rank, m->save_id);
+        struct rank *other;
 
         /* A program that was started anew must not save beside the snapshot of the one before it. */
         for (other = rank->ranks->first; other; other = other->next)
-                if (other != rank && other->rank == rank->rank && other->snapshot.save_id == m->save_id)
+                if (other != rank && other->rank == rank->rank && find(other, m->save_id))
                         return;
-        if (rank->snapshot.save_id == m->save_id && rank->writer)
-                rank->next_attempt = m->attempt;
-        else if (rank->snapshot.save_id == m->save_id && rank->staged)
-                start_writer(rank, m->attempt);
-        else if (rank->snapshot.save_id == m->save_id && (rank->snapshot.flags & SNAPSHOT_UNCHANGED))
-                report_sealed(rank, &rank->snapshot, m->attempt, NULL);
-        else if (!rank->gone)
+        if (s && s->staged) {
+                s->attempt = m->attempt;
+                write_next(rank);
+        } else if (s) {
+                report_sealed(rank, &s->told, m->attempt, NULL);
+        } else if (!rank->gone) {
                 ask(rank, m);
+        }
 }
 
 void saving_ask(struct ranks *r, const struct wire_run_save *m)
@@ -313,14 +439,24 @@ void saving_ask(struct ranks *r, const struct wire_run_save *m)
         }
 }
 
+/* The image is the program's from RESULT on, so nobody may be reading it then: a writer at work is stopped first. */
 static void tell(struct rank *rank, const struct wire_run_result *m)
 {
         struct wire_result result = { .save_id = m->save_id, .landed = m->landed, .step = m->step, .bytes = m->bytes };
+        struct rank_snapshot *s = find(rank, m->save_id);
 
         WIRE_INIT(&result, WIRE_RESULT);
         result.took_ns = m->took_ns;
         memcpy(result.text, m->text, sizeof result.text);
+        if (s && is_being_written(rank, s)) {
+                s->result = result;
+                s->attempt = 0;
+                writer_give_up(rank->writer);
+                return;
+        }
         rank_send(rank, &result, -1);
+        if (s)
+                forget(s);
 }
 
 void saving_result(struct ranks *r, const struct wire_run_result *m)
@@ -344,8 +480,6 @@ void saving_result(struct ranks *r, const struct wire_run_result *m)
                 }
                 if (rank->asked_id == m->save_id)
                         rank->asked_id = 0;
-                if (rank->snapshot.save_id == m->save_id)
-                        saving_forget(rank);
                 rank_release(rank);
         }
 }

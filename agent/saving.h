@@ -21,8 +21,14 @@ void saving_snapshot_failed(struct rank *rank, const struct wire_snapshot_failed
 /* A program's connection is over: a save that it had not reached fails; one that is in staging goes on. */
 void saving_gone(struct rank *rank);
 
-/* No further attempt will come: lets go of the snapshot kept for one. */
+/* No further attempt will come: lets go of the snapshots kept for one.  What waits to be written is written still. */
 void saving_forget(struct rank *rank);
+
+/* Whether a snapshot of that program may still be needed. */
+int saving_keeps(const struct rank *rank);
+
+/* The program has another image now. */
+void saving_image_came(struct rank *rank);
 
 /*
  * `stint run` is gone in the midst of a grace: asks the programs for a last save, unless one is on its way.  0: there is

@@ -20,7 +20,6 @@
 #include "log.h"
 #include "memory.h"
 #include "table.h"
-#include "template.h"
 
 struct staging *staging_hold(struct staging *s)
 {
@@ -38,6 +37,7 @@ void staging_drop(struct staging *s)
                 close(s->fd);
         if (s->line >= 0)
                 close(s->line);
+        free(s->extents);
         free(s);
 }
 
@@ -122,10 +122,11 @@ static int same_layout(const struct staging_job *job, const unsigned char *table
 }
 
 /*
- * Out of stintd's budget, or of the job's own memory.  Why it is not stintd's is said once: an admin who gives staging
- * wants to know, and where nobody gives any there is nothing to say.
+ * Out of stintd's budget, or of the job's own memory when it has `spare` beside it.  Why it is not stintd's is said
+ * once: an admin who gives staging wants to know, and where nobody gives any there is nothing to say; nor of a second
+ * image, which is more than anybody needs.
  */
-static int get_memory(uint64_t bytes, int *line, struct stint_error *err)
+static int get_memory(uint64_t bytes, uint64_t spare, int *line, struct stint_error *err)
 {
         static atomic_int said;
         struct stint_error why = { 0 };
@@ -134,35 +135,26 @@ static int get_memory(uint64_t bytes, int *line, struct stint_error *err)
         if (fd >= 0)
                 return fd;
         *line = -1;
-        if (why.code != ENOENT && why.code != ECONNREFUSED && why.code != EOPNOTSUPP && !atomic_exchange(&said, 1))
+        if (spare == 0 && why.code != ENOENT && why.code != ECONNREFUSED && why.code != EOPNOTSUPP &&
+            !atomic_exchange(&said, 1))
                 log_notice("staging is made of the job's own memory: %s", why.text);
-        if (staging_room(bytes, err) < 0)
+        if (staging_room(bytes + spare, err) < 0)
                 return -1;
         return channel_memory("stint-staging", bytes, err);
 }
 
-/*
- * Takes the old staging when its size is right, its pages being there already; else lets it go before a new one is
- * made, so that there are never two where one is needed.
- */
-static struct staging *memory_for(struct staging_job *job, uint64_t image_bytes, struct stint_error *err)
+/* New memory with all of its pages. */
+static struct staging *new_staging(uint64_t image_bytes, uint64_t spare, struct stint_error *err)
 {
-        struct staging *s = job->old;
+        struct staging *s = calloc(1, sizeof *s);
 
-        job->old = NULL;
-        if (s && s->image_bytes == image_bytes) {
-                memset(s->image, 0, image_bytes);
-                return s;
-        }
-        staging_drop(s);
-        s = calloc(1, sizeof *s);
         if (!s) {
                 error_set(err, ENOMEM, "no memory for staging");
                 return NULL;
         }
         s->references = 1;
         s->image_bytes = image_bytes;
-        s->fd = get_memory(image_bytes, &s->line, err);
+        s->fd = get_memory(image_bytes, spare, &s->line, err);
         if (s->fd < 0) {
                 free(s);
                 return NULL;
@@ -179,6 +171,23 @@ static struct staging *memory_for(struct staging_job *job, uint64_t image_bytes,
         return s;
 }
 
+/*
+ * Takes the old staging when its size is right, its pages being there already; else lets it go before a new one is
+ * made, so that there are never two where one is needed.
+ */
+static struct staging *memory_for(struct staging_job *job, uint64_t image_bytes, struct stint_error *err)
+{
+        struct staging *s = job->old;
+
+        job->old = NULL;
+        if (s && s->image_bytes == image_bytes) {
+                memset(s->image, 0, image_bytes);
+                return s;
+        }
+        staging_drop(s);
+        return new_staging(image_bytes, 0, err);
+}
+
 /* The image of this template with its table filled in. */
 static struct staging *make(struct staging_job *job, const struct template *t, void *table, struct stint_error *err)
 {
@@ -186,7 +195,10 @@ static struct staging *make(struct staging_job *job, const struct template *t, v
 
         if (!s)
                 return NULL;
-        if (template_copy(t, s->image, err) < 0) {
+        free(s->extents);
+        s->extents = NULL;
+        s->n_extents = template_copy(t, s->image, &s->extents, err);
+        if (s->n_extents < 0) {
                 staging_drop(s);
                 return NULL;
         }
@@ -225,4 +237,42 @@ void staging_job_free(struct staging_job *job)
         staging_drop(job->old);
         staging_drop(job->made);
         free(job);
+}
+
+/* ---- a second image ---------------------------------------------------------------------------------------------- */
+
+/*
+ * What a save does not fill in.  The program may be copying into the first image meanwhile: what is torn by that are
+ * bytes of tensors that share a page with the frame, and the next snapshot writes them anew.
+ */
+static void copy_frame(struct staging *to, const struct staging *from)
+{
+        int64_t i;
+
+        for (i = 0; i < from->n_extents; i++)
+                memcpy(to->image + from->extents[i].at, from->image + from->extents[i].at, from->extents[i].bytes);
+        memcpy(to->image + from->table_offset, from->image + from->table_offset, from->count * from->record_bytes);
+        to->state_bytes = from->state_bytes;
+        to->table_offset = from->table_offset;
+        to->hashes_offset = from->hashes_offset;
+        to->meta_offset = from->meta_offset;
+        to->count = from->count;
+        to->record_bytes = from->record_bytes;
+}
+
+void staging_twin_run(struct work *work)
+{
+        struct staging_twin *twin = (struct staging_twin *)work;
+        const struct staging *first = twin->first;
+
+        twin->made = new_staging(first->image_bytes, 2 * first->image_bytes, &twin->err);
+        if (twin->made)
+                copy_frame(twin->made, first);
+}
+
+void staging_twin_free(struct staging_twin *twin)
+{
+        staging_drop(twin->first);
+        staging_drop(twin->made);
+        free(twin);
 }

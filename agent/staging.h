@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 #include "error.h"
+#include "template.h"
 #include "work.h"
 
 struct staging {
@@ -19,6 +20,8 @@ struct staging {
         uint64_t image_bytes, state_bytes;
         uint64_t table_offset, hashes_offset, meta_offset, count;
         uint32_t record_bytes;
+        struct template_extent *extents; /* of the template, so that another image can be made like this one */
+        int64_t n_extents;
 };
 
 struct staging *staging_hold(struct staging *s);
@@ -44,6 +47,24 @@ void staging_job_run(struct work *work);
 
 /* Frees a job and what it still holds. */
 void staging_job_free(struct staging_job *job);
+
+/* Another image like one there is, being made in the background. */
+struct staging_twin {
+        struct work work;
+        void *owner;           /* of whoever started it */
+        uint32_t layout;       /* likewise */
+        struct staging *first; /* held */
+
+        struct staging *made; /* with one reference, or NULL and err */
+        struct stint_error err;
+};
+
+/*
+ * What that job does, on a thread: out of stintd's budget, or of the job's own memory when at least twice the image is
+ * left after it.  ENOMEM is no misfortune: a save waits for the one before it then.
+ */
+void staging_twin_run(struct work *work);
+void staging_twin_free(struct staging_twin *twin);
 
 /* 0 when this machine has that much memory to give, else -1 with ENOMEM and how much it has. */
 int staging_room(uint64_t bytes, struct stint_error *err);

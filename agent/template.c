@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * template: where the template of a checkpoint file is built, as a file in memory, and how it is read.  Called by staging, on a
- * thread.
+ * template: where the template of a checkpoint file is built, as a file in memory, and how it is read.  Called by
+ * staging, on a thread.
  */
 #include "template.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -42,25 +43,56 @@ int template_build(struct template *t, void *table, uint64_t count, uint32_t rec
         return error_wrap(err, "template of %llu tensors", (unsigned long long)count);
 }
 
-int template_copy(const struct template *t, void *image, struct stint_error *err)
+/* The next stretch from there on that is no hole: 1, 0 when there is none, or -1. */
+static int next_extent(const struct template *t, uint64_t from, struct template_extent *e, struct stint_error *err)
 {
-        const off_t all = (off_t)t->image_bytes;
-        off_t begin = 0, end;
+        const off_t begin = from < t->image_bytes ? lseek(t->fd, (off_t)from, SEEK_DATA) : -1;
+        off_t end;
 
-        while (begin < all) {
-                begin = lseek(t->fd, begin, SEEK_DATA);
-                if (begin < 0 && errno == ENXIO)
-                        return 0; /* a hole up to the end */
-                end = begin < 0 ? -1 : lseek(t->fd, begin, SEEK_HOLE);
-                if (end < 0)
-                        return error_system(err, errno, "cannot find the data of the template");
-                if (end > all)
-                        end = all;
-                if (durable_pread(t->fd, (char *)image + begin, (size_t)(end - begin), begin, "the template", err) < 0)
-                        return -1;
-                begin = end;
+        if (begin < 0 && (from >= t->image_bytes || errno == ENXIO))
+                return 0; /* a hole up to the end */
+        end = begin < 0 ? -1 : lseek(t->fd, begin, SEEK_HOLE);
+        if (end < 0)
+                return error_system(err, errno, "cannot find the data of the template");
+        e->at = (uint64_t)begin;
+        e->bytes = ((uint64_t)end < t->image_bytes ? (uint64_t)end : t->image_bytes) - e->at;
+        return 1;
+}
+
+static int add_extent(struct template_extent **all, int64_t n, const struct template_extent *e,
+                      struct stint_error *err)
+{
+        struct template_extent *more = *all;
+
+        if (n == 0 || (n >= 64 && (n & (n - 1)) == 0)) { /* 64 at first, then twice as many */
+                more = realloc(*all, (n ? (size_t)n * 2 : 64) * sizeof *more);
+                if (!more)
+                        return error_set(err, ENOMEM, "no memory for the extents of the template");
         }
+        more[n] = *e;
+        *all = more;
         return 0;
+}
+
+int64_t template_copy(const struct template *t, void *image, struct template_extent **extents,
+                      struct stint_error *err)
+{
+        struct template_extent *all = NULL, e = { 0 };
+        int64_t n = 0;
+        int rc;
+
+        while ((rc = next_extent(t, e.at + e.bytes, &e, err)) > 0) {
+                rc = durable_pread(t->fd, (char *)image + e.at, e.bytes, (off_t)e.at, "the template", err);
+                if (rc < 0 || add_extent(&all, n, &e, err) < 0)
+                        break;
+                n++;
+        }
+        if (rc != 0) {
+                free(all);
+                return -1;
+        }
+        *extents = all;
+        return n;
 }
 
 void template_close(struct template *t)

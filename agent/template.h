@@ -24,8 +24,17 @@ struct template {
  */
 int template_build(struct template *t, void *table, uint64_t count, uint32_t record_bytes, struct stint_error *err);
 
-/* Copies what the template has (its metadata: everything but holes) to the same offsets of image, image_bytes long. */
-int template_copy(const struct template *t, void *image, struct stint_error *err);
+/* A stretch of an image. */
+struct template_extent {
+        uint64_t at, bytes;
+};
+
+/*
+ * Copies what the template has (its metadata: everything but holes) to the same offsets of image, image_bytes long.
+ * Answers how many stretches that were, and in *extents what they are, for the caller to free; -1.
+ */
+int64_t template_copy(const struct template *t, void *image, struct template_extent **extents,
+                      struct stint_error *err);
 
 void template_close(struct template *t);
 

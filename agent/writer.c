@@ -128,6 +128,14 @@ static void describe(struct writer *w)
         meta_fill((char *)s->image + s->meta_offset, STORE_META_BYTES, seal, w->program);
 }
 
+static int is_given_up(struct writer *w, struct stint_error *err)
+{
+        if (!atomic_load_explicit(&w->given_up, memory_order_relaxed))
+                return 0;
+        error_set(err, ECANCELED, "the save was given up");
+        return 1;
+}
+
 /* All of the image, with the hashes in it.  What is in the file afterwards is not on the disk yet. */
 static int write_image(struct part *p, struct writer *w, struct stint_error *err)
 {
@@ -135,7 +143,7 @@ static int write_image(struct part *p, struct writer *w, struct stint_error *err
         struct source_memory memory;
         struct pipeline line = { .disk = &p->disk, .source = &memory.source, .image_bytes = s->image_bytes,
                                  .table = s->image + s->table_offset, .hashes = s->image + s->hashes_offset,
-                                 .seal = &w->seal };
+                                 .seal = &w->seal, .given_up = &w->given_up };
 
         if (disk_reserve(&p->disk, s->image_bytes, err) < 0)
                 return -1;
@@ -184,8 +192,8 @@ static int save(struct writer *w, struct part *p, struct stint_error *err)
 {
         const int64_t begin_ns = clock_now();
 
-        if (part_create(p, w, err) < 0 || write_image(p, w, err) < 0 || part_sync(p, err) < 0 ||
-            part_seal(p, &w->seal, err) < 0)
+        if (part_create(p, w, err) < 0 || write_image(p, w, err) < 0 || is_given_up(w, err) ||
+            part_sync(p, err) < 0 || is_given_up(w, err) || part_seal(p, &w->seal, err) < 0)
                 return -1;
         w->write_ns = clock_now() - begin_ns - w->hash_ns;
         return 0;

@@ -6,6 +6,7 @@
 #ifndef STINT_WRITER_H
 #define STINT_WRITER_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include "error.h"
 #include "rundir.h"
@@ -24,6 +25,7 @@ struct writer {
         struct staging *staging; /* held; dropped by writer_free */
         struct seal seal;        /* who, when and which metrics; the rest is filled in */
         char program[64];
+        atomic_int given_up; /* nobody wants it any more: it ends with ECANCELED, and without a seal */
 
         /* What became of it. */
         int failed;
@@ -34,6 +36,12 @@ struct writer {
 
 /* What the job does, on a thread.  A failure leaves the part as it is: whoever asked for the save removes it. */
 void writer_run(struct work *work);
+
+/* It need not go on; when it has ended, it has failed, unless it was done already. */
+static inline void writer_give_up(struct writer *w)
+{
+        atomic_store_explicit(&w->given_up, 1, memory_order_relaxed);
+}
 
 void writer_free(struct writer *w);
 

@@ -505,6 +505,18 @@ static int give_up_part(const struct commit *c, const struct catalog_entry *e, i
         return remove_whatever(path, err);
 }
 
+/* A save that was given up for a later one, which has landed: made whole now, it would be told as the newest. */
+static int is_overtaken(const struct commit *c, const struct catalog *all, const struct catalog_entry *part)
+{
+        size_t i;
+
+        for (i = 0; i < all->whole; i++)
+                if (!is_foreign(c, &all->entries[i]) && all->entries[i].manifest.stint == part->stint &&
+                    all->entries[i].step > part->step)
+                        return 1;
+        return 0;
+}
+
 static int settle_part(const struct commit *c, const struct catalog_entry *e, int own, struct stint_error *err)
 {
         struct stint_error problem = { 0 };
@@ -541,9 +553,14 @@ static int settle(const struct commit *c, int own, struct stint_error *err)
 
         if (catalog_read(&all, c->run_dir, err) != 0)
                 return -1;
-        for (i = 0; i < all.n && rc == 0; i++)
-                if (all.entries[i].kind == RUNDIR_PART && (all.entries[i].stint == c->stint) == own)
+        for (i = 0; i < all.n && rc == 0; i++) {
+                if (all.entries[i].kind != RUNDIR_PART || (all.entries[i].stint == c->stint) != own)
+                        continue;
+                if (own && is_overtaken(c, &all, &all.entries[i]))
+                        rc = give_up_part(c, &all.entries[i], own, "a later step of this stint has landed", err);
+                else
                         rc = settle_part(c, &all.entries[i], own, err);
+        }
         catalog_fini(&all);
         return rc;
 }

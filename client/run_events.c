@@ -384,6 +384,9 @@ static void on_message(void *arg, unsigned agent, const struct wire_header *mess
         case WIRE_AGENT_PROGRESS:
                 ranks_progress(&r->ranks, m);
                 break;
+        case WIRE_AGENT_TAKEN:
+                saving_taken(r, m);
+                break;
         case WIRE_AGENT_SEALED:
                 saving_sealed(r, m);
                 break;
@@ -460,11 +463,12 @@ const struct agents_events story_agents_events = { on_ready, on_message, on_lost
 uint32_t event_verb(void *arg, enum wire_verb_what what)
 {
         struct run *r = arg;
-        const struct save *s = &r->save;
+        const struct save *s;
         int waits;
 
         saving_want(r, what == VERB_STOP ? SAVE_STOP : SAVE_USER, -1, -1);
+        s = save_is_behind(&r->behind) ? &r->behind : &r->save;
         waits = r->wanted_final != SAVE_NONE ||
-                (save_in_flight(s) && s->pending != SAVE_NONE && !save_is_final(s->reason));
+                (save_in_flight(s) && r->save.pending != SAVE_NONE && !save_is_final(s->reason));
         return waits ? s->id + 1 : s->id;
 }

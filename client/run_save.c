@@ -63,8 +63,10 @@ enum saving_act save_next(enum saving_state *state, enum saving_event event, int
 static void forget_ranks(struct save *s)
 {
         if (s->sealed != NULL)
-                memset(s->sealed, 0, s->ranks);
-        s->sealed_count = s->unchanged_count = 0;
+                memset(s->sealed, 0, 2 * (size_t)s->ranks);
+        s->sealed_count = s->unchanged_count = s->taken_count = s->free_count = 0;
+        s->taken_ns = 0;
+        s->taken_step = -1;
         s->step = -1;
         s->bytes = 0;
         s->delay_ns = s->copy_ns = s->hash_ns = s->write_ns = 0;
@@ -111,6 +113,11 @@ static int is_same_wish(const struct save *s, enum save_reason reason, int64_t s
         return asked_by_program(reason) && s->reason == reason && step >= 0 && step <= s->wish_step;
 }
 
+int save_joins(const struct save *s, enum save_reason reason, int64_t step)
+{
+        return save_in_flight(s) && (save_is_final(s->reason) || is_same_wish(s, reason, step));
+}
+
 enum saving_wish save_wish(struct save *s, enum save_reason reason, int64_t step, int64_t now_ns)
 {
         if (!save_in_flight(s) && s->pending == SAVE_NONE) {
@@ -120,8 +127,10 @@ enum saving_wish save_wish(struct save *s, enum save_reason reason, int64_t step
         }
         if (is_planned(reason))
                 return SAVING_DROPPED;
-        if (save_in_flight(s) && (save_is_final(s->reason) || is_same_wish(s, reason, step)))
+        if (save_joins(s, reason, step))
                 return SAVING_JOINS;
+        if (s->pending == SAVE_NONE)
+                s->pending_ns = now_ns;
         if (s->pending == SAVE_NONE || step > s->pending_step)
                 s->pending_step = step;
         if (s->pending != SAVE_NONE && (int)s->pending >= (int)reason)
@@ -130,15 +139,18 @@ enum saving_wish save_wish(struct save *s, enum save_reason reason, int64_t step
         return SAVING_WAITS;
 }
 
-enum save_reason save_take_pending(struct save *s, int64_t *step)
+enum save_reason save_take_next(struct save *s, int64_t *step)
 {
         enum save_reason reason = s->pending;
 
-        if (save_in_flight(s))
-                return SAVE_NONE;
         *step = s->pending_step;
         s->pending = SAVE_NONE;
         return reason;
+}
+
+enum save_reason save_take_pending(struct save *s, int64_t *step)
+{
+        return save_in_flight(s) ? SAVE_NONE : save_take_next(s, step);
 }
 
 /* ---- its life -------------------------------------------------------------------------------------------------- */
@@ -146,14 +158,16 @@ enum save_reason save_take_pending(struct save *s, int64_t *step)
 int save_begin(struct save *s, enum save_reason reason, int64_t step, uint32_t ranks, int64_t now_ns,
                enum saving_act *act, struct stint_error *err)
 {
-        unsigned char *sealed = calloc(ranks > 0 ? ranks : 1, 1);
+        unsigned char *sealed = calloc(ranks > 0 ? ranks : 1, 2);
 
         if (sealed == NULL)
                 return error_system(err, ENOMEM, "a save of %u ranks", ranks);
         free(s->sealed);
         s->sealed = sealed;
+        s->taken = sealed + ranks;
         s->wish_step = step;
         s->ranks = ranks;
+        s->held_ns = s->wait_ns = 0;
         s->id++;
         s->attempt = 1;
         s->reason = reason;
@@ -176,6 +190,21 @@ static void take_highest(int64_t *value, int64_t other)
 {
         if (other > *value)
                 *value = other;
+}
+
+void save_taken(struct save *s, const struct wire_agent_taken *m, int64_t now_ns)
+{
+        unsigned char now;
+
+        if (!is_of_this_save(s, m->save_id, m->attempt, m->rank))
+                return;
+        now = m->free_images > 0 ? 2 : 1;
+        s->taken_count += s->taken[m->rank] == 0;
+        s->free_count += (now == 2) - (s->taken[m->rank] == 2);
+        s->taken[m->rank] = now;
+        s->taken_ns = s->taken_count == s->ranks && s->taken_ns == 0 ? now_ns : s->taken_ns;
+        s->taken_step = m->checkpoint_step;
+        take_highest(&s->wait_ns, m->wait_ns);
 }
 
 enum saving_act save_sealed(struct save *s, const struct wire_agent_sealed *m, int64_t now_ns)
@@ -217,12 +246,13 @@ enum saving_act save_failed(struct save *s, const struct wire_agent_save_failed 
         return save_broken(s, text, 1);
 }
 
-/* A rank that has sealed has done its part; its process is not needed any more. */
+/* What is in staging the agent writes without the process, and says itself when it cannot. */
 enum saving_act save_rank_gone(struct save *s, uint32_t rank)
 {
         char text[WIRE_TEXT];
 
-        if (!save_in_flight(s) || s->state == SAVING_COMMITTING || rank >= s->ranks || s->sealed[rank])
+        if (!save_in_flight(s) || s->state == SAVING_COMMITTING || rank >= s->ranks || s->sealed[rank] ||
+            s->taken[rank])
                 return SAVING_NOTHING;
         /* What failed the first attempt says more than that nobody is there for the second. */
         if (s->attempt > 1 && s->text[0] != '\0')
@@ -260,6 +290,61 @@ enum saving_act save_committed(struct save *s, int failed, const char *text)
                 return move(s, SAVING_COMMITTED, 0);
         wire_text(s->text, sizeof s->text, text);
         return move(s, SAVING_COMMIT_FAILED, 1);
+}
+
+/* ---- two saves ------------------------------------------------------------------------------------------------- */
+
+int save_may_follow(const struct save *s, const struct save *behind)
+{
+        if (s->state != SAVING_WANTED && s->state != SAVING_SEALING && s->state != SAVING_COMMITTING)
+                return 0;
+        return s->taken_count == s->ranks && s->free_count == s->ranks && !save_must_land(s->reason) && !s->dirty &&
+               !save_is_behind(behind);
+}
+
+enum saving_act save_promote(struct save *s, struct save *behind)
+{
+        const struct save over = *s;
+        enum saving_act owed = behind->owed;
+
+        free(s->sealed);
+        *s = *behind;
+        s->owed = SAVING_NOTHING;
+        s->pending = over.pending;
+        s->pending_step = over.pending_step;
+        s->pending_ns = over.pending_ns;
+        s->finished_ns = over.finished_ns;
+        s->too_soon_ns = over.too_soon_ns;
+        s->dirty |= over.dirty;
+        if (s->failed_step == 0)
+                s->failed_step = over.failed_step;
+        memset(behind, 0, sizeof *behind);
+        return owed;
+}
+
+enum saving_act save_start_over(struct save *s)
+{
+        if (s->state != SAVING_WANTED || s->taken_count > 0)
+                return SAVING_NOTHING;
+        return move_on(s, SAVING_BROKEN, 1);
+}
+
+int save_gives_way(const struct save *s, const struct deadline_measured *cost, int64_t left_ns, int64_t margin_ns,
+                   int64_t now_ns)
+{
+        const int64_t so_far_ns = s->taken_ns > 0 ? now_ns - s->taken_ns : 0;
+        int64_t write_ns = 0, others_ns = 0; /* nothing is known but what this one has cost so far */
+
+        if (!save_in_flight(s) || s->state == SAVING_COMMITTING || save_must_land(s->reason) || left_ns == CLOCK_NEVER)
+                return 0;
+        if (cost->saves > 0) {
+                write_ns = cost->write_ns;
+                others_ns = cost->snapshot_ns + 2 * cost->commit_ns;
+        }
+        /* Slower than ever before: by as much again, for all that is known, and the next one takes as long. */
+        if (so_far_ns > write_ns)
+                return so_far_ns - write_ns + so_far_ns + others_ns > left_ns - margin_ns / 2;
+        return write_ns - so_far_ns + write_ns + others_ns > left_ns - margin_ns / 2;
 }
 
 void save_fini(struct save *s)

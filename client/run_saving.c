@@ -17,10 +17,13 @@
 #include "run_saving.h"
 #include "run_story.h"
 
+#define WORTH_SAYING (CLOCK_SECOND / 2) /* a wait that a verdict tells of */
 #define AGENT_BACK (15 * CLOCK_SECOND) /* for ranks to find an agent that died and came back; libstint tries for 10 s */
 
 static void act_on(struct run *r, enum saving_act act);
+static void act_behind(struct run *r, enum saving_act act);
 static void begin_pending(struct run *r);
+static void give_way(struct run *r);
 
 /* One commit, or one tidying up, in the thread. */
 struct saving_job {
@@ -88,13 +91,13 @@ static void note_save(struct run *r, int landed, int64_t step, uint64_t bytes, i
 {
         const struct save *s = &r->save;
         int64_t left_ns = run_deadline_left(&r->deadline);
-        json_t *line = json_pack("{s:I, s:s, s:I, s:b, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b, s:s}", "id",
+        json_t *line = json_pack("{s:I, s:s, s:I, s:b, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b, s:s}", "id",
                                  (json_int_t)s->id, "reason", save_reason_name(s->reason), "step", (json_int_t)step,
                                  "landed", landed, "bytes", (json_int_t)bytes, "took_s", seconds(took_ns), "delay_s",
-                                 seconds(s->delay_ns), "copy_s", seconds(s->copy_ns), "hash_s", seconds(s->hash_ns),
-                                 "write_s", seconds(s->write_ns), "commit_s", seconds(commit_ns), "attempt",
-                                 (json_int_t)s->attempt, "unchanged", s->ranks > 0 && s->unchanged_count == s->ranks,
-                                 "text", text);
+                                 seconds(s->delay_ns), "wait_s", seconds(s->held_ns + s->wait_ns), "copy_s",
+                                 seconds(s->copy_ns), "hash_s", seconds(s->hash_ns), "write_s", seconds(s->write_ns),
+                                 "commit_s", seconds(commit_ns), "attempt", (json_int_t)s->attempt, "unchanged",
+                                 s->ranks > 0 && s->unchanged_count == s->ranks, "text", text);
 
         if (line != NULL && s->drag_ns >= 0)
                 json_object_set_new(line, "drag_s", json_real(seconds(s->drag_ns)));
@@ -119,12 +122,12 @@ static void refuse(struct run *r, enum save_reason reason, int32_t rank, const c
 
 /* ---- beginning ------------------------------------------------------------------------------------------------- */
 
-static void say_begin(struct run *r)
+static void say_begin(struct run *r, const struct save *s)
 {
         char left[32], until[48] = "", where[48] = "";
         int64_t left_ns = run_deadline_left(&r->deadline), step = ranks_step(&r->ranks);
 
-        if (!save_is_final(r->save.reason))
+        if (!save_is_final(s->reason))
                 return;
         if (left_ns < 0)
                 left_ns = 0;
@@ -132,7 +135,7 @@ static void say_begin(struct run *r)
                 snprintf(until, sizeof until, ", %s left", duration_format(left, sizeof left, left_ns));
         if (step > 0)
                 snprintf(where, sizeof where, " after step %" PRId64, step);
-        log_notice("stint %u: saving%s (%s%s)", r->stint, where, save_reason_name(r->save.reason), until);
+        log_notice("stint %u: saving%s (%s%s)", r->stint, where, save_reason_name(s->reason), until);
 }
 
 /* Why a save cannot be begun now; 0: it can. */
@@ -154,7 +157,8 @@ static int cannot_begin(struct run *r, char *text, size_t size)
         return 1;
 }
 
-static void begin(struct run *r, enum save_reason reason, int32_t rank, int64_t step)
+/* Begins it as that save, the one in flight or the one behind it. */
+static void begin(struct run *r, struct save *s, enum save_reason reason, int32_t rank, int64_t step)
 {
         char text[WIRE_TEXT];
         enum saving_act act;
@@ -172,12 +176,17 @@ static void begin(struct run *r, enum save_reason reason, int32_t rank, int64_t 
                 return;
         }
         r->wanted_final = SAVE_NONE;
-        if (save_begin(&r->save, reason, step, r->ranks.n, clock_now(), &act, &err) != 0) {
+        if (s == &r->behind)
+                s->id = r->save.id;
+        if (save_begin(s, reason, step, r->ranks.n, clock_now(), &act, &err) != 0) {
                 refuse(r, reason, rank, err.text);
                 return;
         }
-        say_begin(r);
-        act_on(r, act);
+        say_begin(r, s);
+        if (s == &r->behind)
+                act_behind(r, act);
+        else
+                act_on(r, act);
 }
 
 void saving_want(struct run *r, enum save_reason reason, int32_t rank, int64_t step)
@@ -189,48 +198,79 @@ void saving_want(struct run *r, enum save_reason reason, int32_t rank, int64_t s
                                       "the stint is ending; its final save has landed");
                 return;
         }
+        if (save_joins(&r->behind, reason, step))
+                return;
         switch (save_wish(&r->save, reason, step, clock_now())) {
         case SAVING_BEGINS:
-                begin(r, reason, rank, step);
+                begin(r, &r->save, reason, rank, step);
                 break;
         case SAVING_DROPPED:
         case SAVING_JOINS:
+                break;
         case SAVING_WAITS:
+                begin_pending(r);
+                give_way(r);
                 break;
         }
 }
 
+/* The program took part in a save at that very step or later: its wish is granted. */
+static int is_granted(const struct run *r, int64_t step)
+{
+        const int64_t flying_step = save_in_flight(&r->save) ? r->save.taken_step : -1;
+
+        return step >= 0 && (r->landed_step >= step || flying_step >= step);
+}
+
+/* What waits begins when nothing is in flight; or behind what is, when every rank can take another snapshot. */
 static void begin_pending(struct run *r)
 {
-        int64_t step = -1;
-        enum save_reason reason = save_take_pending(&r->save, &step);
+        struct save *s = save_in_flight(&r->save) ? &r->behind : &r->save;
+        int64_t step = -1, held_ns = clock_now() - r->save.pending_ns;
+        enum save_reason reason;
 
-        /* The program took part in the save that was in flight, at that very step: its wish is granted. */
-        if (reason == SAVE_BEST && step >= 0 && r->landed_step >= step)
+        if (s == &r->behind && !save_may_follow(&r->save, s))
                 return;
-        if (reason != SAVE_NONE && !r->over && r->ending.stop == SAVE_NONE)
-                begin(r, reason, -1, step);
+        reason = save_take_next(&r->save, &step);
+        if (reason == SAVE_NONE || r->over || r->ending.stop != SAVE_NONE ||
+            (reason == SAVE_BEST && is_granted(r, step)))
+                return;
+        begin(r, s, reason, -1, step);
+        if (save_in_flight(s))
+                s->held_ns = held_ns;
+}
+
+/* A final save that waits for the write before it goes first when there is no time for both. */
+static void give_way(struct run *r)
+{
+        const struct deadline_measured cost = measured_costs(&r->measured);
+        const int waits = save_is_final(r->save.pending) ||
+                          (save_is_behind(&r->behind) && save_is_final(r->behind.reason));
+
+        if (waits &&
+            save_gives_way(&r->save, &cost, run_deadline_left(&r->deadline), r->o->margin_ns, clock_now()))
+                act_on(r, save_broken(&r->save, "given up: the time left is not enough for it and the final save", 0));
 }
 
 /* Some are cut off and will be back: what is asked of the others meanwhile would not be heard by all. */
-static int must_wait(struct run *r)
+static int must_wait(const struct run *r, struct save *s)
 {
-        if (r->ranks.present == r->ranks.n || !save_must_land(r->save.reason))
+        if (r->ranks.present == r->ranks.n || !save_must_land(s->reason))
                 return 0;
-        if (r->save.unasked_ns == 0)
-                r->save.unasked_ns = clock_now();
+        if (s->unasked_ns == 0)
+                s->unasked_ns = clock_now();
         return 1;
 }
 
-static void ask(struct run *r)
+static void ask(struct run *r, struct save *s)
 {
-        struct wire_run_save m = { .save_id = r->save.id, .attempt = r->save.attempt, .reason = r->save.reason,
-                                   .lineage = r->lineage };
+        struct wire_run_save m = { .save_id = s->id, .attempt = s->attempt, .reason = s->reason };
 
-        if (must_wait(r))
+        if (must_wait(r, s))
                 return;
-        r->save.unasked_ns = 0;
+        s->unasked_ns = 0;
         WIRE_INIT(&m, WIRE_RUN_SAVE);
+        m.lineage = r->lineage;
         agents_send_all(&r->agents, &m, sizeof m);
 }
 
@@ -323,6 +363,17 @@ static int64_t step_p99(const struct run *r)
         return step_ns;
 }
 
+/* How long training or the wish to save stood behind the save before: with one image that is a whole write. */
+static void say_wait(char *verdict, size_t size, int64_t wait_ns)
+{
+        const size_t n = strlen(verdict);
+        char waited[32];
+
+        if (wait_ns >= WORTH_SAYING)
+                snprintf(verdict + n, size - n, ", after %s of waiting for the save before",
+                         duration_format(waited, sizeof waited, wait_ns));
+}
+
 static void landed(struct run *r, const struct saving_job *job, int64_t now)
 {
         struct save *s = &r->save;
@@ -333,6 +384,7 @@ static void landed(struct run *r, const struct saving_job *job, int64_t now)
         s->finished_ns = now;
         r->landed_step = job->manifest.step;
         verdict_saved(r->last_save, sizeof r->last_save, job->manifest.step, bytes, took_ns, left_ns);
+        say_wait(r->last_save, sizeof r->last_save, s->held_ns + s->wait_ns);
         r->not_saved[0] = '\0';
         note_save(r, 1, job->manifest.step, bytes, took_ns, commit_ns, "");
         if (save_is_final(s->reason))
@@ -408,6 +460,19 @@ static void start_clearing(struct run *r)
                 start_job(job, clear, on_cleared);
 }
 
+/*
+ * The save in flight is over: the one behind it takes its place.  What a failed one has left is in the way of a snapshot
+ * of the same step, so it goes first when there is none yet.
+ */
+static void follow(struct run *r, int failed)
+{
+        if (!save_is_behind(&r->behind))
+                return;
+        act_on(r, save_promote(&r->save, &r->behind));
+        if (failed && save_in_flight(&r->save))
+                act_on(r, save_start_over(&r->save));
+}
+
 static void act_on(struct run *r, enum saving_act act)
 {
         switch (act) {
@@ -417,35 +482,65 @@ static void act_on(struct run *r, enum saving_act act)
                 start_clearing(r);
                 break;
         case SAVING_ASK:
-                ask(r);
+                ask(r, &r->save);
                 break;
         case SAVING_COMMIT:
                 start_commit(r);
                 break;
         case SAVING_FAIL:
                 fail(r);
+                follow(r, 1);
                 begin_pending(r);
+                saving_rank_came(r); /* it may be for this one that a final save waits */
                 loop_look_for_end(r);
                 break;
         case SAVING_LAND:
                 if (r->ending.stop != SAVE_NONE)
                         loop_await_stop(r);
+                follow(r, 0);
                 begin_pending(r);
+                saving_rank_came(r);
                 loop_look_for_end(r);
                 break;
         }
 }
 
+/* Of the save behind another: only the asking cannot wait until that one is over. */
+static void act_behind(struct run *r, enum saving_act act)
+{
+        if (act == SAVING_ASK)
+                ask(r, &r->behind);
+        else if (act != SAVING_NOTHING)
+                r->behind.owed = act;
+}
+
 /* ---- messages -------------------------------------------------------------------------------------------------- */
+
+static int is_behind(const struct run *r, uint32_t save_id)
+{
+        return save_in_flight(&r->behind) && save_id == r->behind.id;
+}
+
+void saving_taken(struct run *r, const struct wire_agent_taken *m)
+{
+        save_taken(is_behind(r, m->save_id) ? &r->behind : &r->save, m, clock_now());
+        begin_pending(r);
+}
 
 void saving_sealed(struct run *r, const struct wire_agent_sealed *m)
 {
-        act_on(r, save_sealed(&r->save, m, clock_now()));
+        if (is_behind(r, m->save_id))
+                act_behind(r, save_sealed(&r->behind, m, clock_now()));
+        else
+                act_on(r, save_sealed(&r->save, m, clock_now()));
 }
 
 void saving_failed(struct run *r, const struct wire_agent_save_failed *m)
 {
-        act_on(r, save_failed(&r->save, m));
+        if (is_behind(r, m->save_id))
+                act_behind(r, save_failed(&r->behind, m));
+        else
+                act_on(r, save_failed(&r->save, m));
 }
 
 void saving_rank_came(struct run *r)
@@ -453,11 +548,11 @@ void saving_rank_came(struct run *r)
         enum save_reason reason = r->wanted_final;
 
         if (r->save.unasked_ns != 0 && r->ranks.present == r->ranks.n)
-                ask(r);
+                ask(r, &r->save);
         if (reason == SAVE_NONE || save_in_flight(&r->save) || r->ranks.present < r->ranks.n)
                 return;
         r->wanted_final = SAVE_NONE;
-        begin(r, reason, -1, -1);
+        begin(r, &r->save, reason, -1, -1);
 }
 
 void saving_agent_came(struct run *r, unsigned agent)
@@ -473,7 +568,23 @@ void saving_agent_came(struct run *r, unsigned agent)
 
 void saving_rank_gone(struct run *r, uint32_t rank)
 {
+        act_behind(r, save_rank_gone(&r->behind, rank));
         act_on(r, save_rank_gone(&r->save, rank));
+}
+
+/* Both are lost: what must land is asked for anew when everybody is back. */
+static void lose_both(struct run *r, int restarting)
+{
+        const enum save_reason reason = r->behind.reason;
+
+        if (!save_is_behind(&r->behind))
+                return;
+        act_behind(r, save_broken(&r->behind, "the agent died during the save", 0));
+        act_on(r, save_broken(&r->save, "the agent died during the save", 0));
+        if (restarting && save_must_land(reason)) {
+                r->wanted_final = reason;
+                r->wanted_ns = clock_now();
+        }
 }
 
 /*
@@ -482,9 +593,13 @@ void saving_rank_gone(struct run *r, uint32_t rank)
  */
 void saving_agent_lost(struct run *r, int restarting)
 {
-        enum save_reason reason = r->save.reason;
-        int again = restarting && save_in_flight(&r->save) && r->save.state != SAVING_COMMITTING &&
-                    save_must_land(reason);
+        enum save_reason reason;
+        int again;
+
+        lose_both(r, restarting);
+        reason = r->save.reason;
+        again = restarting && save_in_flight(&r->save) && r->save.state != SAVING_COMMITTING &&
+                save_must_land(reason);
 
         if (again && r->ranks.present > 0) { /* on other nodes */
                 act_on(r, save_agent_lost(&r->save, "an agent died during the save"));
@@ -504,6 +619,7 @@ void saving_agent_lost(struct run *r, int restarting)
 
 void saving_give_up(struct run *r, const char *text)
 {
+        act_behind(r, save_broken(&r->behind, text, 0));
         act_on(r, save_broken(&r->save, text, 0));
 }
 
@@ -532,6 +648,7 @@ void saving_tick(struct run *r)
         const enum save_reason reason = r->save.reason;
         const int64_t now_ns = clock_now();
 
+        give_way(r);
         if (r->save.unasked_ns != 0 && now_ns - r->save.unasked_ns > AGENT_BACK) {
                 act_on(r, save_broken(&r->save, "an agent died, and its ranks did not come back in time", 0));
                 if (save_is_final(reason))

@@ -12,6 +12,7 @@ struct run;
 void saving_want(struct run *r, enum save_reason reason, int32_t rank, int64_t step);
 
 /* Messages of agents. */
+void saving_taken(struct run *r, const struct wire_agent_taken *m);
 void saving_sealed(struct run *r, const struct wire_agent_sealed *m);
 void saving_failed(struct run *r, const struct wire_agent_save_failed *m);
 

@@ -348,6 +348,7 @@ static void leave(struct run *r)
         successor_close(r);
         restore_fini(&r->restore);
         save_fini(&r->save);
+        save_fini(&r->behind);
         ranks_fini(&r->ranks);
         agents_fini(&r->agents);
         identity_fini(&r->identity);

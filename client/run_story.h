@@ -54,7 +54,7 @@ struct run {
 
         /* the parts of the story */
         struct ranks ranks;
-        struct save save;            /* run_saving.c */
+        struct save save, behind;    /* run_saving.c; behind: asked for while the other is being written */
         struct restore restore;      /* run_restore.c */
         struct progress progress;    /* run_progress.c */
         struct successor successor;  /* run_successor.c */

@@ -65,7 +65,7 @@ static const struct setting table[] = {
         { "MaxConnections", COUNT, "number", "1024", "Connections of all users together. A few more are kept for root.",
           AT(connections), 1, 65536, NULL },
         { "MaxConnectionsPerUser", COUNT, "number", "64",
-          "Connections of one user. An agent has one, and one more for each of its training processes.",
+          "Connections of one user. An agent has one, and up to two more for each of its training processes.",
           AT(connections_per_user), 1, 65536, NULL },
         { "MessagesPerSecond", COUNT, "number", "50",
           "Messages of one user in a second. What comes faster is read later.", AT(messages_per_second), 1, 100000,

@@ -123,8 +123,9 @@ static int save_last(struct stint *s)
         struct stint_error why = { 0 };
         int go, was_there = session_usable(&s->session);
 
-        if (s->snapshot.in_flight)
-                snapshot_await_result(&s->snapshot, s->snapshot.in_flight, NULL);
+        while (snapshot_flying(&s->snapshot))
+                if (snapshot_await_result(&s->snapshot, snapshot_flying(&s->snapshot), NULL) < 0)
+                        break;
         if (was_there && !session_usable(&s->session))
                 find_agent_again(s);
         if (may_all_end(s) < 0)

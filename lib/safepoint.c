@@ -114,7 +114,7 @@ static int get_ready(struct stint *s, uint32_t save_id, struct stint_error *err)
                 refusal = &s->misstep;
         if (refusal)
                 return error_set(err, refusal->code, "%s", refusal->text);
-        if (snapshot_await_ready(&s->snapshot, until_ns, err) < 0)
+        if (snapshot_await_ready(&s->snapshot, s->step, until_ns, err) < 0)
                 return -1;
         switch (session_await(&s->session, word_has_come, awaited, until_ns, err)) {
         case 1:
@@ -146,9 +146,9 @@ static struct snapshot_job make_job(const struct stint *s, uint32_t save_id)
 {
         const struct agreement *a = &s->agreement;
         struct snapshot_job job = { .save_id = save_id, .step = s->step, .checkpoint_step = a->all[AGREE_STEP] };
-        int64_t asked_ns = atomic_load(&s->session.page->request_ns), now_ns = clock_now();
+        int64_t asked_ns = atomic_load(&s->session.page->request_ns), here_ns = clock_now() - s->snapshot.waited_ns;
 
-        job.delay_ns = asked_ns > 0 && asked_ns < now_ns ? now_ns - asked_ns : 0;
+        job.delay_ns = asked_ns > 0 && asked_ns < here_ns ? here_ns - asked_ns : 0;
         job.unchanged =
                 a->all[AGREE_LANDED] == job.checkpoint_step && a->all[AGREE_LANDED_LEAST] == -job.checkpoint_step;
         return job;
@@ -267,6 +267,8 @@ static int act(struct stint *s, int64_t wanted, int sync)
 
         able = get_ready(s, save_id, &why) == 0;
         s->handled = save_id;
+        if (s->session.inbox.wake_id == save_id)
+                s->session.inbox.wakes = 1; /* whoever asked more than once asks for this */
         safepoint_words(s, words);
         words[AGREE_UNABLE] = able ? 0 : a->rank + 1;
         if (agreement_now(a, words, &why) < 0) {
@@ -330,7 +332,7 @@ void safepoint_hear(struct stint *s, int64_t now_ns)
                 s->handled = s->session.over_id;
                 snapshot_forget(&s->snapshot);
         }
-        if (asked_again(s) && s->snapshot.in_flight != s->handled) {
+        if (asked_again(s) && !snapshot_flies(&s->snapshot, s->handled)) {
                 s->session.inbox.wakes = 1;
                 s->handled--;
         }

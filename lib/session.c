@@ -99,12 +99,17 @@ static void empty_inbox(struct session *s)
 {
         struct session_inbox *inbox = &s->inbox;
 
-        if (inbox->staging_fd >= 0)
-                close(inbox->staging_fd);
+        int i;
+
+        for (i = 0; i < STAGING_IMAGES; i++)
+                if (inbox->staging[i].fd >= 0)
+                        close(inbox->staging[i].fd);
         if (inbox->image_fd >= 0)
                 close(inbox->image_fd);
         memset(inbox, 0, sizeof *inbox);
-        inbox->staging_fd = inbox->image_fd = -1;
+        inbox->image_fd = -1;
+        for (i = 0; i < STAGING_IMAGES; i++)
+                inbox->staging[i].fd = -1;
 }
 
 /* Back to the page of our own; what the agent's page said of the end of this stint stays known. */
@@ -176,6 +181,18 @@ static void keep_fd(int *place, int *fd)
         *fd = -1;
 }
 
+static void keep_staging(struct session_inbox *inbox, const void *message, int *fd)
+{
+        struct wire_staging told;
+
+        memcpy(&told, message, sizeof told);
+        if (told.image >= STAGING_IMAGES)
+                return;
+        inbox->staging[told.image].told = told;
+        keep_fd(&inbox->staging[told.image].fd, fd);
+        inbox->staging[told.image].has = 1;
+}
+
 /* Puts one message, already checked, where its taker looks; fd is left alone by kinds that have none. */
 static void sort_message(struct session *s, const void *message, int *fd)
 {
@@ -184,9 +201,7 @@ static void sort_message(struct session *s, const void *message, int *fd)
 
         switch (header->type) {
         case WIRE_STAGING:
-                memcpy(&inbox->staging, message, sizeof inbox->staging);
-                keep_fd(&inbox->staging_fd, fd);
-                inbox->has_staging = 1;
+                keep_staging(inbox, message, fd);
                 break;
         case WIRE_RESTORE_IMAGE:
                 memcpy(&inbox->image, message, sizeof inbox->image);
@@ -309,8 +324,12 @@ static void say_where(const struct session *s, const char *dir)
 
 void session_open_off(struct session *s, const struct stint_options *options)
 {
+        int i;
+
         memset(s, 0, sizeof *s);
-        s->fd = s->inbox.staging_fd = s->inbox.image_fd = -1;
+        s->fd = s->inbox.image_fd = -1;
+        for (i = 0; i < STAGING_IMAGES; i++)
+                s->inbox.staging[i].fd = -1;
         s->off = 1;
         s->page = &s->idle;
         s->idle.deadline_ns = s->idle.trigger_ns = CLOCK_NEVER;

@@ -19,9 +19,12 @@
 
 /* What came and nobody has taken yet; each kind keeps the newest.  A taker clears `has`, and owns the descriptor. */
 struct session_inbox {
-        int has_staging, has_image, has_refused_layout, has_no_save, has_completed;
-        int staging_fd, image_fd; /* -1: none */
-        struct wire_staging staging;
+        int has_image, has_refused_layout, has_no_save, has_completed;
+        int image_fd; /* -1: none */
+        struct session_staging {
+                int has, fd; /* fd -1: none */
+                struct wire_staging told;
+        } staging[STAGING_IMAGES];
         struct wire_restore_image image;
         struct wire_layout_refused refused_layout;
         struct wire_result no_save; /* RESULT with save_id 0 */

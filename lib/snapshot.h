@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * snapshot: copying the state into staging, and the ledger of what was copied and what became of it.  Staging is memory
- * that the agent gave us: the image of the checkpoint file for one layout, each tensor at its final place.  Safe points
+ * that the agent gave us: images of the checkpoint file for one layout, each tensor at its final place.  Safe points
  * decide that a snapshot is taken; here it is done.
  */
 #ifndef STINT_SNAPSHOT_H
 #define STINT_SNAPSHOT_H
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include "copy.h"
+#include "images.h"
 #include "layout.h"
 #include "session.h"
 
-struct snapshot_staging {
-        char *base; /* NULL: none */
-        size_t bytes;
-        uint32_t layout;       /* for which layout it was made */
-        int populating;        /* `thread` was started and not joined */
-        pthread_t thread;
-        atomic_int stop;       /* tells it to end */
-        struct copy *copy;     /* which it tells to learn, when it has done its own work */
+/* A snapshot that was handed over and whose RESULT has not come: its image must stay as it is. */
+struct snapshot_flight {
+        uint32_t save_id; /* 0: none */
+        uint32_t layout;  /* of the image; 0: it has none, for nothing was copied */
+        int image;
+        int64_t step, own_step; /* the checkpoint's, and this rank's */
+        uint64_t changes;       /* the layout's count of changes at that moment */
+        int improves;           /* its metric will be the best there is */
+        double value;
 };
 
 /* Which of the metrics decides what is best, and its best value so far. */
@@ -29,23 +29,22 @@ struct snapshot_best {
         char name[SEAL_METRIC_NAME]; /* "": none yet */
         enum stint_goal goal;
         int chosen;                  /* by this program, not only known from earlier checkpoints */
-        int known, flying;           /* `value` is of a checkpoint that landed; flying_value of one on its way */
-        double value, flying_value;
+        int known;                   /* `value` is of a checkpoint that landed */
+        double value;
 };
 
 struct snapshot {
         struct session *session;
         struct layout *layout;
-        struct snapshot_staging staging;
+        struct images images;
         struct copy copy;         /* restore.c copies with it, too */
         uint32_t refused_layout;  /* the agent cannot make staging for that one */
         char refused_text[WIRE_TEXT];
 
-        uint32_t in_flight;       /* save whose RESULT has not come: staging must stay as it is; 0: none */
-        int64_t flying_step, flying_own_step; /* of that one, or of the last: the checkpoint's step and this rank's */
-        uint64_t flying_changes;  /* the layout's count of changes at that moment */
+        struct snapshot_flight flight[STAGING_IMAGES];
+        int64_t waited_ns; /* how long snapshot_await_ready waited for an image last */
 
-        struct wire_result result; /* of the save that ended last; save_id 0: none did */
+        struct wire_result result[STAGING_IMAGES]; /* of the saves that ended last, the newest first; save_id 0: none */
         int64_t landed_step,
                 landed_own_step; /* likewise of the newest checkpoint that holds a state of ours; -1: none */
         uint64_t landed_changes;
@@ -68,8 +67,15 @@ void snapshot_fini(struct snapshot *n);
 /* Tells the agent the layout when it does not know it, and takes the staging that has come.  Never waits. */
 int snapshot_prepare(struct snapshot *n, struct stint_error *err);
 
-/* Waits until everything is there that snapshot_take needs: staging, with nothing in it that is being written. */
-int snapshot_await_ready(struct snapshot *n, int64_t until_ns, struct stint_error *err);
+/*
+ * Waits until everything is there that snapshot_take needs: staging, and an image in it with nothing that is being
+ * written.  When the state of this very step is on its way, that is waited for.
+ */
+int snapshot_await_ready(struct snapshot *n, int64_t own_step, int64_t until_ns, struct stint_error *err);
+
+/* 1 when the RESULT of that save has not come; the newest save of which that is so, 0 for none. */
+int snapshot_flies(const struct snapshot *n, uint32_t save_id);
+uint32_t snapshot_flying(const struct snapshot *n);
 
 /* Copies the state and hands it over.  -1: it could not be copied (the agent has been told), or handed over
  * (ENOTCONN). */
@@ -99,6 +105,10 @@ int snapshot_improves(const struct snapshot *n);
 
 /* What the checkpoints there are have as their best. */
 void snapshot_best_known(struct snapshot *n, const char *name, enum stint_goal goal, double value);
+
+/* For snapshot.c: a snapshot goes on its way with the metrics kept; and it has landed. */
+void snapshot_note_best(const struct snapshot *n, struct snapshot_flight *flight);
+void snapshot_settle_best(struct snapshot *n, const struct snapshot_flight *flight);
 
 /* A connection was made anew: nothing that the agent before it knew counts any more. */
 void snapshot_forget(struct snapshot *n);

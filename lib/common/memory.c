@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* memory: what /proc/meminfo and the control groups say, and madvise(2).  Called by the agent's staging and by stintd's grants. */
+/*
+ * memory: what /proc/meminfo and the control groups say, and madvise(2).  Called by the agent's staging and by stintd's
+ * grants.
+ */
 #include "memory.h"
 
 #include <errno.h>

@@ -7,14 +7,14 @@
 #include "error.h"
 
 /*
- * Bytes that this process could still be given: what the kernel has without swapping, or less where a control group that
- * it is in has a limit.  -1 when nothing says.
+ * Bytes that this process could still be given: what the kernel has without swapping, or less where a control group
+ * that it is in has a limit.  -1 when nothing says.
  */
 int64_t memory_available(void);
 
 /*
- * What is left of the narrowest limit of the memory groups that a file like /proc/self/cgroup tells of, below the folder
- * where they are mounted; -1 for none.  Version 2, and the memory controller of version 1.
+ * What is left of the narrowest limit of the memory groups that a file like /proc/self/cgroup tells of, below the
+ * folder where they are mounted; -1 for none.  Version 2, and the memory controller of version 1.
  */
 int64_t memory_left_in_groups(const char *membership, const char *mount);
 

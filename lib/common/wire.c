@@ -74,6 +74,7 @@ static const struct wire_kind kinds[] = {
         PLAIN(AGENT_GONE, wire_agent_gone),
         MESSAGE(AGENT_DIED, wire_agent_died, FIELD(wire_agent_died, how)),
         PLAIN(AGENT_ASK_DEADLINE, wire_agent_ask_deadline),
+        PLAIN(AGENT_TAKEN, wire_agent_taken),
 
         MESSAGE(SCHEDULER_ASK, wire_scheduler_ask, FIELD(wire_scheduler_ask, job), FIELD(wire_scheduler_ask, text)),
         MESSAGE(SCHEDULER_ANSWER, wire_scheduler_answer, FIELD(wire_scheduler_answer, job),
@@ -232,6 +233,7 @@ FITS(wire_agent_trigger);
 FITS(wire_agent_term);
 FITS(wire_agent_ask_save);
 FITS(wire_agent_progress);
+FITS(wire_agent_taken);
 FITS(wire_agent_sealed);
 FITS(wire_agent_save_failed);
 FITS(wire_agent_restore_ask);
@@ -266,9 +268,9 @@ AT(wire_header, type, 6);
 AT(wire_hello, program, 48);
 AT(wire_hello, devices, 112);
 AT(wire_layout, count, 16);
-AT(wire_snapshot, metrics, 64);
+AT(wire_snapshot, metrics, 80);
 AT(wire_welcome, dir, 56);
-AT(wire_staging, table_offset, 32);
+AT(wire_staging, table_offset, 40);
 AT(wire_restore_image, best_name, 80);
 AT(wire_restore_image, text, 248);
 AT(wire_result, text, 40);

@@ -37,7 +37,7 @@ enum wire_type {
         WIRE_AGENT_READY = 96, WIRE_AGENT_RANK, WIRE_AGENT_LAYOUT, WIRE_AGENT_TRIGGER, WIRE_AGENT_TERM,
         WIRE_AGENT_ASK_SAVE, WIRE_AGENT_PROGRESS, WIRE_AGENT_SEALED, WIRE_AGENT_SAVE_FAILED, WIRE_AGENT_RESTORE_ASK,
         WIRE_AGENT_RESTORE_READ, WIRE_AGENT_RESTORE_DONE, WIRE_AGENT_COMPLETE, WIRE_AGENT_GONE, WIRE_AGENT_DIED,
-        WIRE_AGENT_ASK_DEADLINE = 120,
+        WIRE_AGENT_ASK_DEADLINE = 120, WIRE_AGENT_TAKEN = 122,
         /* `stint run` <-> scheduler */
         WIRE_SCHEDULER_ASK = 128, WIRE_SCHEDULER_ANSWER, WIRE_SCHEDULER_CLUSTER,
         /* a verb -> `stint run`, and its answer */
@@ -88,12 +88,15 @@ struct wire_restore_done { /* what the program made of the image it was given */
 
 #define SNAPSHOT_UNCHANGED 1u /* nothing was copied: the state is that of the checkpoint of this step, landed already */
 
-struct wire_snapshot { /* the staging of `layout` holds the state now, and stays as it is until RESULT */
+struct wire_snapshot { /* that image of `layout` holds the state now, and stays as it is until RESULT */
         struct wire_header header;
         uint32_t save_id, layout;
+        uint32_t image;          /* as STAGING counts them */
+        uint32_t reserved;
         int64_t step;            /* of this rank */
         int64_t checkpoint_step; /* highest of all ranks */
-        int64_t delay_ns;        /* from the request to the safe point */
+        int64_t delay_ns;        /* from the request to the safe point, without wait_ns */
+        int64_t wait_ns;         /* at the safe point, until an image was free */
         int64_t copy_ns;
         int64_t wall_ns;
         uint32_t flags;
@@ -147,10 +150,14 @@ struct wire_refused {
         char text[WIRE_TEXT];
 };
 
+#define STAGING_IMAGES 2 /* that a program has at most: one is filled while the other is written */
+
 struct wire_staging { /* with one descriptor: the image, its table within it has the offsets */
         struct wire_header header;
         uint32_t layout;
+        uint32_t image;          /* 0; or 1, a further one for the same layout, when there is memory for it */
         uint32_t record_bytes;
+        uint32_t reserved;
         uint64_t count;
         uint64_t image_bytes;
         uint64_t table_offset;
@@ -331,6 +338,15 @@ struct wire_agent_progress {
         int64_t step_p50_ns, step_p99_ns;
         int64_t quiet_ns;        /* since the last safe point or poll */
         int64_t lead_ns, left_ns;
+};
+
+struct wire_agent_taken { /* a rank's snapshot is in staging; told again when another image has been made meanwhile */
+        struct wire_header header;
+        uint32_t save_id, attempt;
+        int32_t rank;
+        uint32_t free_images;    /* that the program could take another snapshot into */
+        int64_t checkpoint_step;
+        int64_t wait_ns;         /* as in SNAPSHOT */
 };
 
 struct wire_agent_sealed {

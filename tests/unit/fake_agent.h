@@ -32,6 +32,7 @@ struct fake_rank {
         int rank;
         struct control_page *page;
         int staging_fd, image_fd; /* of its layout; of the checkpoint that it restores from */
+        int second_fd;            /* another image of its layout */
         struct wire_staging staging, image;
         int snapshot, failed; /* of the save in progress: it has come, it was declined */
         struct wire_snapshot last;
@@ -55,6 +56,8 @@ struct fake_agent {
         int refuse_saves;  /* ASK_SAVE is answered with RESULT 0 */
         int fail_saves;    /* so many saves do not land */
         int hold_results;  /* saves stay in progress */
+        int second_image;  /* there is memory for it */
+        int end_at_ask;    /* ASK_SAVE ends a save in progress, which lands, once the next has been asked for */
         int retry;         /* a final save that a rank declined is asked for again, so many times */
         int drop_at_snapshot; /* the agent dies when so many snapshots have come in all, without a word */
         int save_before_done; /* COMPLETE is answered only after one more save */
@@ -95,18 +98,20 @@ static void fake_hang_up(struct fake_rank *r)
                 munmap(r->page, sizeof *r->page);
         if (r->staging_fd >= 0)
                 close(r->staging_fd);
-        r->fd = r->staging_fd = -1;
+        if (r->second_fd >= 0)
+                close(r->second_fd);
+        r->fd = r->staging_fd = r->second_fd = -1;
         r->page = NULL;
 }
 
 /* ---- saves ---------------------------------------------------------------------------------------------------- */
 
-static void fake_result(struct fake_agent *a, struct fake_rank *r, int landed)
+static void fake_result(struct fake_rank *r, uint32_t save_id, int landed)
 {
         struct wire_result m = { 0 };
 
         WIRE_INIT(&m, WIRE_RESULT);
-        m.save_id = a->save_id;
+        m.save_id = save_id;
         m.landed = landed;
         m.step = r->last.checkpoint_step;
         m.bytes = r->staging.image_bytes;
@@ -171,7 +176,7 @@ static void fake_conclude(struct fake_agent *a)
                         fake_keep_image(&a->at[i]);
                 if (landed)
                         a->landed_step = a->at[i].last.checkpoint_step;
-                fake_result(a, &a->at[i], landed);
+                fake_result(&a->at[i], a->save_id, landed);
         }
         if (a->again)
                 fake_want_locked(a, 0);
@@ -207,7 +212,11 @@ static void fake_on_ask(struct fake_agent *a, struct fake_rank *r, const struct 
         a->asked_reason = m->reason;
         if (!a->refuse_saves) {
                 /* One save at a time, as `stint run` does it: a rank that is still to come takes part in that one. */
-                if (!a->in_progress || a->hold_results)
+                if (a->end_at_ask) {
+                        a->hold_results = a->end_at_ask = 0;
+                        fake_want_locked(a, 0);
+                        fake_result(r, a->save_id - 1, 1);
+                } else if (!a->in_progress || a->hold_results)
                         fake_want_locked(a, 0);
                 else
                         a->again |= r->snapshot;
@@ -219,6 +228,18 @@ static void fake_on_ask(struct fake_agent *a, struct fake_rank *r, const struct 
 }
 
 /* ---- layouts and images --------------------------------------------------------------------------------------- */
+
+/* As empty as its frame may be: the program looks at nothing in it. */
+static void fake_send_second(struct fake_rank *r)
+{
+        struct wire_staging m = r->staging;
+
+        if (r->second_fd >= 0)
+                close(r->second_fd);
+        r->second_fd = channel_memory("fake-second", m.image_bytes, NULL);
+        m.image = 1;
+        fake_send(r, &m, sizeof m, r->second_fd);
+}
 
 static void fake_on_layout(struct fake_agent *a, struct fake_rank *r, const struct wire_layout *m, int fd)
 {
@@ -252,6 +273,8 @@ static void fake_on_layout(struct fake_agent *a, struct fake_rank *r, const stru
         r->staging.table_offset = at;
         a->layouts++;
         fake_send(r, &r->staging, sizeof r->staging, r->staging_fd);
+        if (a->second_image)
+                fake_send_second(r);
 }
 
 static void fake_on_restore(struct fake_agent *a, struct fake_rank *r)
@@ -401,7 +424,7 @@ static void fake_read(struct fake_agent *a, struct fake_rank *r)
 static void *fake_main(void *arg)
 {
         struct fake_agent *a = arg;
-        struct fake_rank fresh = { .fd = -1, .staging_fd = -1, .image_fd = -1 };
+        struct fake_rank fresh = { .fd = -1, .staging_fd = -1, .second_fd = -1, .image_fd = -1 };
         struct pollfd p[FAKE_RANKS + 3];
         struct fake_rank *who[FAKE_RANKS + 3];
         int i, n;
@@ -488,7 +511,7 @@ FAKE_CALL void fake_start(struct fake_agent *a, int ranks)
         a->ranks = ranks;
         a->landed_step = -1;
         for (i = 0; i < FAKE_RANKS; i++)
-                a->at[i] = (struct fake_rank){ .fd = -1, .rank = i, .staging_fd = -1, .image_fd = -1 };
+                a->at[i] = (struct fake_rank){ .fd = -1, .rank = i, .staging_fd = -1, .second_fd = -1, .image_fd = -1 };
         a->listener = channel_listen(a->name, NULL);
         ck_assert_int_ge(a->listener, 0);
         ck_assert_int_eq(pipe2(a->alarm, O_CLOEXEC), 0);
@@ -547,6 +570,17 @@ FAKE_CALL void fake_want(struct fake_agent *a, int final)
         while (a->in_progress && !a->hold_results && !a->lost)
                 pthread_cond_wait(&a->changed, &a->lock);
         fake_want_locked(a, final);
+        pthread_mutex_unlock(&a->lock);
+}
+
+/* Of saves whose results are held: one has ended. */
+FAKE_CALL void fake_end(struct fake_agent *a, uint32_t save_id, int landed)
+{
+        int i;
+
+        pthread_mutex_lock(&a->lock);
+        for (i = 0; i < a->ranks; i++)
+                fake_result(&a->at[i], save_id, landed);
         pthread_mutex_unlock(&a->lock);
 }
 

@@ -346,6 +346,20 @@ START_TEST(what_a_failed_save_of_this_stint_left_is_removed)
 }
 END_TEST
 
+/* It had its last seal when it was given up for a final save, which has landed since. */
+START_TEST(a_whole_part_that_a_later_step_has_overtaken_is_removed)
+{
+        land(200, 0.5);
+        make(100, 3, 1, 1, 1);
+        make(300, 3, 1, 1, 1);
+        ck_assert_int_eq(commit_settle_own(&commit, NULL), 0);
+        ck_assert(!there("step-000000000100.s3.part"));
+        ck_assert(!there("step-000000000100"));
+        ck_assert(there("step-000000000300"));
+        ck_assert_uint_eq(events("finished_part"), 1);
+}
+END_TEST
+
 START_TEST(a_fault_anywhere_leaves_a_part_that_can_be_finished)
 {
         static const char *const points[] = { "commit.before_manifest", "commit.after_manifest", "commit.before_rename" };
@@ -397,6 +411,7 @@ int main(void)
         tcase_add_test(all, a_sealed_leftover_is_finished_and_an_unsealed_one_set_aside);
         tcase_add_test(all, a_finished_leftover_has_the_manifest_its_own_stint_would_have_written);
         tcase_add_test(all, what_a_failed_save_of_this_stint_left_is_removed);
+        tcase_add_test(all, a_whole_part_that_a_later_step_has_overtaken_is_removed);
         tcase_add_test(all, a_fault_anywhere_leaves_a_part_that_can_be_finished);
         suite_add_tcase(suite, all);
         runner = srunner_create(suite);

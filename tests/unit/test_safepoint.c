@@ -873,7 +873,7 @@ START_TEST(a_snapshot_waits_until_the_one_before_is_written)
         fake_want(&agent, 0);
         ck_assert_int_eq(step(s, 1), STINT_SAVED);
         fake_await(&agent, &agent.snapshots, 1);
-        ck_assert_uint_eq(s->snapshot.in_flight, 1);
+        ck_assert_uint_eq(snapshot_flying(&s->snapshot), 1);
         agent.hold_results = 0;
         pthread_mutex_lock(&agent.lock);
         fake_conclude(&agent);
