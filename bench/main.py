@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""main: the options of dev/bench, its parts in order, and what is printed at the end."""
+import argparse
+import os
+import signal
+import sys
+import tempfile
+
+import part_save
+from bench import Bench
+from figures import failed
+from players import Problem
+
+PARTS = {"save": (1, part_save.measure)} # and the part of the table that it belongs to
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def size(text):
+    """2G, 512M, 1048576"""
+    unit = text[-1].lower() if text and not text[-1].isdigit() else ""
+    if unit not in UNITS or not text[:len(text) - len(unit)].isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}' is no size, such as 512M or 2G")
+    return int(text[:len(text) - len(unit)]) * UNITS[unit]
+
+
+def read_options():
+    p = argparse.ArgumentParser(prog="dev/bench", description="Measures stint beside the limits of this machine, in one "
+                                "run: ratios, with n, min, median and max. Exits with 0 when all gates hold, 1 when one "
+                                "does not, 2 when the machine was too noisy to judge one.")
+    p.add_argument("--only", metavar="NAME,...", default="", help="these parts: " + ", ".join(PARTS))
+    p.add_argument("--bytes", type=size, default=None, help="of the state (2G)")
+    p.add_argument("--tensors", type=int, default=500, help="in it (500)")
+    p.add_argument("--rounds", type=int, default=None, help="how often everything is measured (5)")
+    p.add_argument("--dir", default=os.getcwd(), help="a folder on the filesystem to measure (here)")
+    p.add_argument("--quick", action="store_true", help="256M and 3 rounds, for a first look; short slices")
+    p.add_argument("--large", action="store_true", help="also one tensor of 8 GiB, where memory and disk have room")
+    p.add_argument("--long", action="store_true", help="real slices of 600 s: an hour and more")
+    p.add_argument("--no-peers", dest="peers", action="store_false", help="without torch, h5py, numpy and plain HDF5")
+    p.add_argument("--gate", choices=("issue", "ci"), default="issue", help="ci: the wider gates, for a noisy machine")
+    p.add_argument("--json", action="store_true", help="everything as JSON on stdout; the table goes to stderr")
+    p.add_argument("--keep", action="store_true", help="keep the folder of the runs, and the log")
+    p.add_argument("--quiet", action="store_true", help="no word on what is being measured")
+    p.add_argument("--build", required=True, help=argparse.SUPPRESS)
+    o = p.parse_args()
+    o.only = [name for name in o.only.split(",") if name]
+    for name in o.only:
+        if name not in PARTS:
+            p.error(f"there is no part '{name}'; there are {', '.join(PARTS)}")
+    o.bytes = o.bytes or (256 << 20 if o.quick else 2 << 30)
+    o.rounds = o.rounds or (3 if o.quick else 5)
+    if o.tensors < 1 or o.bytes < 4096 * o.tensors // 4096 * 4 or not os.path.isdir(o.dir):
+        p.error("--tensors needs 4 bytes for each, and --dir a folder that is there")
+    o.dir, o.words = os.path.abspath(o.dir), sys.stderr
+    return o
+
+
+def measure(bench):
+    for name, (part, measured) in PARTS.items():
+        if bench.wants(name):
+            try:
+                measured(bench)
+            except Problem as problem:
+                bench.report.add(failed(part, name, problem))
+
+
+def show(bench):
+    bench.report.facts["load_after"] = os.getloadavg()[0]
+    out = sys.stderr if bench.options.json else sys.stdout
+    print(bench.report.table(), file=out)
+    print(bench.report.noise_line(), file=out)
+    print(bench.report.last_line(), file=out)
+    if bench.options.json:
+        print(bench.report.as_json())
+
+
+def main():
+    options = read_options()
+    # An interrupt ends what was started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.NamedTemporaryFile("w", prefix="stint-bench.", suffix=".log", delete=False) as log:
+        bench = Bench(options, log)
+        try:
+            measure(bench)
+            show(bench)
+            status = bench.report.exit_status()
+        except Exception as error:  # the bench's own, not stint's: nothing can be said of any gate
+            print(f"bench: cannot measure: {error}; what the programs said is in {log.name}", file=sys.stderr)
+            options.keep, status = True, 3
+        finally:
+            bench.end()
+            if not options.keep:
+                os.unlink(log.name)
+    sys.exit(status)
+
+
+main()
