@@ -75,6 +75,7 @@ class Row:
         self.part, self.name, self.figure, self.limit, self.gate, self.note = part, name, figure, limit, gate, note
         self.peer, self.quantile_at = peer, quantile_at
         self.problem = self.skipped = ""
+        self.disturbed = ""  # what says that the machine was not quiet, for a figure that has no limit beside it
         self.ratio = None
         if limit is not None and figure is not None:
             pairs = zip(figure.values, limit.values)
@@ -86,6 +87,8 @@ class Row:
 
     def is_noisy(self, which):
         """What is not stint's was spread widely, and the rounds do not agree."""
+        if self.disturbed and not self.gate.holds(self.judged().at(self.quantile_at), which):
+            return True
         other = self.figure if self.peer else self.limit
         if self.ratio is None or other.n < 2 or other.spread <= NOISY_SPREAD:
             return False
@@ -178,7 +181,7 @@ class Report:
         if row.gate is not None:
             gate = f"{row.gate.op} {number(row.gate.bound(self.which))}"
         lines.append(["  " + row.name] + cells(row.figure) + [ratio, gate, verdict])
-        for text in (row.problem, row.skipped, row.note):
+        for text in (row.problem, row.skipped, row.note, row.disturbed if verdict == "noisy" else ""):
             if text:
                 lines.append(["      " + text])
         return lines
@@ -207,8 +210,8 @@ class Report:
         if not rows:
             return f"noise: quiet enough to judge every gate; {load}"
         names = "; ".join(f"'{row.name}'" for row in rows)
-        return (f"noise: TOO NOISY TO JUDGE {names}: the middle half of the limit beside it was spread over more than "
-                f"{NOISY_SPREAD:.0%} of its median, and the rounds do not agree; {load}")
+        return (f"noise: TOO NOISY TO JUDGE {names}: the middle half of what it is compared with was spread over more than "
+                f"{NOISY_SPREAD:.0%} of its median, and the rounds do not agree; or sleeps took too long; {load}")
 
     def last_line(self):
         count = {}

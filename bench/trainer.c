@@ -10,10 +10,11 @@
  *      steps MS                 safe points for so long, one every millisecond
  *      save MARK MS             the state is marked, then safe points until a save was taken, at most so long
  *      program-save MARK        stint_save: waits until it landed
- *      loop MARK PAUSE_US       safe points until STINT_STOP
+ *      loop MARK PAUSE_US       safe points until STINT_STOP, or SIGUSR1
  *      trigger N SOCKET         asks the `stint run` behind SOCKET for N saves, and looks when each reaches the program
  *      due                      waits until the control page asks for a save, and tells how late that is
  *      idle BATCHES CALLS       safe points with nothing to do, beside clock_gettime
+ *      dump PATH, load PATH     the tensors one behind the other, as a program without stint saves and loads them
  *      copy WAY THREADS, write PATH fresh|over THREADS BLOCK, read PATH THREADS BLOCK      the limits (limits.h)
  *      wipe, check MARK         the bytes of the state
  *      close, complete, quit
@@ -187,6 +188,14 @@ static void do_program_save(struct trainer *t, uint32_t mark)
                 answer_saved(t, go, begin_ns, clock_now());
 }
 
+static volatile sig_atomic_t signalled;
+
+static void on_signal(int signal_number)
+{
+        (void)signal_number;
+        signalled = 1;
+}
+
 /* Begin: when the safe point began that stopped it. */
 static void do_loop(struct trainer *t, uint32_t mark, int64_t pause_us)
 {
@@ -200,27 +209,41 @@ static void do_loop(struct trainer *t, uint32_t mark, int64_t pause_us)
                 pause_for(pause_us * 1000);
                 begin_ns = clock_now();
                 go = stint_step(t->stint, ++t->step);
-        } while (go == STINT_CONTINUE || go == STINT_SAVED);
+        } while (!signalled && (go == STINT_CONTINUE || go == STINT_SAVED));
+        signalled = 0;
         if (go < 0)
                 fail(t, "stint_step", stint_why(t->stint));
         else
-                answer(t, "{\"go\": %d, \"step\": %" PRId64 ", \"first_ns\": %" PRId64 ", \"begin_ns\": %" PRId64 ", \"end_ns\": %" PRId64 "}",
-                       go, t->step, first_ns, begin_ns, clock_now());
+                answer(t,
+                       "{\"go\": %d, \"step\": %" PRId64 ", \"first_ns\": %" PRId64 ", \"begin_ns\": %" PRId64
+                       ", \"end_ns\": %" PRId64 ", \"deadline_ns\": %" PRId64 "}",
+                       go, t->step, first_ns, begin_ns, clock_now(),
+                       t->stint ? atomic_load(&t->stint->session.page->deadline_ns) : CLOCK_NEVER);
 }
 
 /* ---- from a trigger to the control page ---------------------------------------------------------------------------- */
 
+/* What became of a trigger; overslept: by how much the longest pause of this program was longer than it asked for. */
+struct sight {
+        struct series seen, published, overslept;
+};
+
 /* 0: seen at *seen_ns; -1: not in time. */
-static int await_wish(struct trainer *t, int64_t *seen_ns)
+static int await_wish(struct trainer *t, int64_t *seen_ns, struct sight *sight)
 {
         const int64_t until_ns = clock_now() + TRIGGER_NS;
+        int64_t begin_ns, longest_ns = 0;
 
         while (!stint_poll(t->stint)) {
-                if (clock_now() > until_ns)
+                begin_ns = clock_now();
+                if (begin_ns > until_ns)
                         return -1;
                 pause_for(LOOK_PAUSE_NS);
+                if (clock_now() - begin_ns - LOOK_PAUSE_NS > longest_ns)
+                        longest_ns = clock_now() - begin_ns - LOOK_PAUSE_NS;
         }
         *seen_ns = clock_now();
+        series_add(&sight->overslept, (double)longest_ns);
         return 0;
 }
 
@@ -260,8 +283,7 @@ static int await_answer(struct trainer *t, int fd, struct stint_error *err)
         return told->code ? error_set(err, told->code, "%s", told->text) : 0;
 }
 
-static int trigger_once(struct trainer *t, const char *socket_name, struct series *seen, struct series *published,
-                        struct stint_error *err)
+static int trigger_once(struct trainer *t, const char *socket_name, struct sight *sight, struct stint_error *err)
 {
         const int64_t begin_ns = clock_now();
         int64_t seen_ns;
@@ -269,35 +291,46 @@ static int trigger_once(struct trainer *t, const char *socket_name, struct serie
 
         if (fd < 0)
                 return -1;
-        if (await_wish(t, &seen_ns) < 0) {
+        if (await_wish(t, &seen_ns, sight) < 0) {
                 close(fd);
                 return error_set(err, ETIMEDOUT, "the control page never asked for the save");
         }
-        series_add(seen, (double)(seen_ns - begin_ns));
-        series_add(published, (double)(atomic_load(&t->stint->session.page->request_ns) - begin_ns));
+        series_add(&sight->seen, (double)(seen_ns - begin_ns));
+        series_add(&sight->published, (double)(atomic_load(&t->stint->session.page->request_ns) - begin_ns));
         stint_step(t->stint, ++t->step);
         rc = await_answer(t, fd, err);
         close(fd);
         return rc;
 }
 
+/* All of its values, as a member of an object. */
+static void answer_values(struct trainer *t, const struct series *s, const char *before)
+{
+        size_t i;
+
+        fprintf(t->line, "%s\"%s\": [", before, s->name);
+        for (i = 0; i < s->n; i++)
+                fprintf(t->line, "%s%.9g", i ? ", " : "", s->values[i]);
+        fputc(']', t->line);
+}
+
 static void do_trigger(struct trainer *t, long n, const char *socket_name)
 {
-        struct series seen = SERIES("seen", "ns"), published = SERIES("published", "ns");
+        struct sight sight = { SERIES("seen", "ns"), SERIES("published", "ns"), SERIES("overslept", "ns") };
         struct stint_error err = { 0 };
 
         while (n-- > 0)
-                if (trigger_once(t, socket_name, &seen, &published, &err) < 0) {
+                if (trigger_once(t, socket_name, &sight, &err) < 0) {
                         fail(t, "trigger", err.text);
                         return;
                 }
-        fputs("{\"seen\": ", t->line);
-        series_json(&seen, t->line);
-        fputs(", \"published\": ", t->line);
-        series_json(&published, t->line);
+        answer_values(t, &sight.seen, "{");
+        answer_values(t, &sight.published, ", ");
+        answer_values(t, &sight.overslept, ", ");
         answer(t, "}");
-        series_fini(&seen);
-        series_fini(&published);
+        series_fini(&sight.seen);
+        series_fini(&sight.published);
+        series_fini(&sight.overslept);
 }
 
 /* The final save before a limit: when it was due stands in the control page long before. */
@@ -351,22 +384,50 @@ static int64_t time_steps(struct trainer *t, long calls)
 
 static void do_idle(struct trainer *t, long batches, long calls)
 {
-        struct series clock = SERIES("clock_gettime", "ns"), step = SERIES("stint_step", "ns");
-        size_t i;
+        struct series clock = SERIES("clock", "ns"), step = SERIES("step", "ns");
 
         while (batches-- > 0) {
                 series_add(&clock, (double)time_clock(calls) / (double)calls);
                 series_add(&step, (double)time_steps(t, calls) / (double)calls);
         }
-        fputs("{\"clock\": [", t->line);
-        for (i = 0; i < clock.n; i++)
-                fprintf(t->line, "%s%.3f", i ? ", " : "", clock.values[i]);
-        fputs("], \"step\": [", t->line);
-        for (i = 0; i < step.n; i++)
-                fprintf(t->line, "%s%.3f", i ? ", " : "", step.values[i]);
-        answer(t, "]}");
+        answer_values(t, &clock, "{");
+        answer_values(t, &step, ", ");
+        answer(t, "}");
         series_fini(&clock);
         series_fini(&step);
+}
+
+/* ---- a program without stint --------------------------------------------------------------------------------------- */
+
+static int write_all(const struct state *s, FILE *f)
+{
+        size_t i;
+
+        for (i = 0; i < s->n; i++)
+                if (fwrite(s->pieces[i].data, 1, s->pieces[i].bytes, f) != s->pieces[i].bytes)
+                        return -1;
+        return fflush(f) || fsync(fileno(f)) ? -1 : 0;
+}
+
+static int read_all(const struct state *s, FILE *f)
+{
+        size_t i;
+
+        for (i = 0; i < s->n; i++)
+                if (fread(s->pieces[i].data, 1, s->pieces[i].bytes, f) != s->pieces[i].bytes)
+                        return -1;
+        return 0;
+}
+
+static void do_file(struct trainer *t, const char *path, int reading)
+{
+        const int64_t begin_ns = clock_now();
+        FILE *f = fopen(path, reading ? "re" : "we");
+        int rc = f ? reading ? read_all(&t->state, f) : write_all(&t->state, f) : -1;
+
+        if (f && fclose(f))
+                rc = -1;
+        answer_took(t, path, rc < 0 ? -1 : clock_now() - begin_ns, 0);
 }
 
 /* ---- the limits ---------------------------------------------------------------------------------------------------- */
@@ -449,6 +510,8 @@ static int obey(struct trainer *t, char *text)
                 do_idle(t, a, b);
         else if (sscanf(text, "trigger %ld %4095s", &a, word) == 2)
                 do_trigger(t, a, word);
+        else if (sscanf(text, "dump %4095s", word) == 1 || sscanf(text, "load %4095s", word) == 1)
+                do_file(t, word, what[0] == 'l');
         else if (sscanf(text, "copy %15s %ld", how, &a) == 2)
                 do_copy(t, how, (unsigned)a);
         else if (sscanf(text, "write %4095s %15s %ld %ld", word, how, &a, &b) == 4)
@@ -510,6 +573,7 @@ int main(int argc, char **argv)
         if (!strcmp(argv[3], "--list"))
                 return list(&t.state);
         signal(SIGPIPE, SIG_IGN);
+        signal(SIGUSR1, on_signal);
         if (reach(&t, argv[3]) < 0 || state_make(&t.state) < 0) {
                 perror("trainer");
                 return 1;

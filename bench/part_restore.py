@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""part_restore: 3. a restore that is cold, beside raw reads of as many bytes, and one that was prefetched, beside a copy.
+
+Cold is everything between the program's first call and its last byte, the start of the coordinator and of the agent
+included: nobody could have begun to read before. Prefetched is what stint_restore takes when the program asks for its
+state some seconds after it was started under `stint run`, as one does that imports its framework first.
+"""
+import os
+import time
+
+from bench import Saving, best_of, drop_cache, io_name, journal, newest_checkpoint
+from figures import Gate, Row, Series, failed
+from part_save import peers_of, run_options
+from players import Problem, await_until
+
+COLD = Gate(">=", 0.90, ci=0.75, aim=0.97)
+PREFETCHED = Gate(">=", 0.85, ci=0.6, aim=0.95)
+QUIET_S = 0.3
+
+
+def saved_run(bench, mark, size=None, tensors=None):
+    """The folder of a run whose newest checkpoint has this mark in its tensors."""
+    directory = bench.run_folder()
+    trainer = bench.trainer(directory, run_options(bench, "fresh"), size, tensors)
+    trainer.ask("open")
+    trainer.ask("steps", 500)
+    Saving(bench, trainer, directory, mark)
+    trainer.end()
+    return directory
+
+
+def prove(trainer, mark):
+    wrong = trainer.ask("check", mark)["wrong"]
+    if wrong:
+        raise Problem(f"{wrong} tensors are not what was saved")
+
+
+# ---- cold ------------------------------------------------------------------------------------------------------------
+
+class ColdRestores:
+    def __init__(self, bench, directory, mark, size=None, tensors=None):
+        self.bench, self.directory, self.mark = bench, directory, mark
+        self.trainer = bench.trainer(directory, None, size, tensors)
+        self.restored = Series("cold, the start of the agent included")
+        self.waited = Series("of it in stint_restore")
+
+    def play(self):
+        self.trainer.ask("wipe")
+        drop_cache(newest_checkpoint(self.directory))
+        answer = self.trainer.ask("open")
+        if not answer["restored"]:
+            raise Problem("nothing was restored")
+        self.restored.add((answer["end_ns"] - answer["begin_ns"]) / 1e9)
+        self.waited.add(answer["restore_ns"] / 1e9)
+        prove(self.trainer, self.mark)
+        self.trainer.ask("close")
+        await_until(60, "the end of the run", lambda: not os.path.exists(f"{self.directory}/lease"))
+
+
+class PeerLoad:
+    def __init__(self, bench, peer):
+        self.path, self.peer = bench.path("peer-" + peer.name.replace(" ", "-")), peer
+        self.series = Series(f"{peer.name}, cold")
+        peer.ask("remove", self.path)
+        peer.ask("save", self.path)
+
+    def play(self):
+        self.peer.ask("drop", self.path)
+        self.series.add(self.peer.ask("load", self.path)["ns"] / 1e9)
+
+    def end(self):
+        self.peer.ask("remove", self.path)
+        self.peer.end()
+
+
+def cold(bench, directory, mark):
+    runs = ColdRestores(bench, directory, mark)
+    way = bench.io_way(runs.trainer, "read")
+    raw = Series(io_name("read", way))
+    peers = [PeerLoad(bench, peer) for peer in (peers_of(bench) if bench.options.peers else [])]
+    try:
+        bench.play([lambda: raw.add(bench.limit(runs.trainer, "read", bench.path("limit-read"), way)), runs.play,
+                    *(peer.play for peer in peers)])
+    finally:
+        for peer in peers:
+            peer.end()
+    runs.trainer.end()
+    bench.report.add(Row(3, runs.restored.name, runs.restored, raw, COLD, over="figure",
+                         note=f"{bench.size / runs.restored.median / 1e9:.2f} GB/s, of it in stint_restore "
+                              f"{runs.waited.median:.3f} s"))
+    for peer in peers:
+        bench.report.add(Row(3, f"peer: {peer.series.name}", peer.series, runs.restored, peer=True))
+
+
+# ---- prefetched ------------------------------------------------------------------------------------------------------
+
+def work_of(pids):
+    """What these processes have done so far, in ticks and bytes; it stands still when they wait."""
+    done = []
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+                done += f.read().rpartition(")")[2].split()[11:13]
+            with open(f"/proc/{pid}/io", encoding="ascii") as f:
+                done += f.read().split()
+        except OSError:
+            continue
+    return done
+
+
+def await_quiet(bench):
+    """Until the agent does nothing any more: what it could read ahead is there."""
+    quiet_since, before = time.monotonic(), None
+    while time.monotonic() - quiet_since < QUIET_S:
+        now = work_of(bench.stage.marked("stint-agent"))
+        if now != before:
+            quiet_since, before = time.monotonic(), now
+        time.sleep(0.05)
+
+
+def prefetched(bench, directory, mark):
+    series, limits = Series("prefetched, stint_restore"), None
+    for _ in range(bench.rounds):
+        bench.settle()
+        drop_cache(newest_checkpoint(directory))
+        trainer = bench.trainer(directory, run_options(bench, "fresh"))
+        await_quiet(bench)
+        trainer.ask("wipe")
+        limits = limits or bench.copy_limits(trainer)
+        for copy in limits:
+            copy.measure(trainer)
+        series.add(trainer.ask("open")["restore_ns"] / 1e9)
+        prove(trainer, mark)
+        trainer.end()
+    told = journal(directory, "restore")[-1]
+    note = "" if told.get("prefetched") else "the journal does not say that this was prefetched"
+    bench.report.add(Row(3, series.name, series, best_of(limits), PREFETCHED, over="figure", note=note))
+
+
+def measure(bench):
+    bench.say("restores, cold")
+    directory = saved_run(bench, 7)
+    try:
+        cold(bench, directory, 7)
+    except Problem as problem:
+        bench.report.add(failed(3, "cold", problem, COLD))
+    bench.say("restores, prefetched")
+    try:
+        prefetched(bench, directory, 7)
+    except Problem as problem:
+        bench.report.add(failed(3, "prefetched", problem, PREFETCHED))
