@@ -8,9 +8,10 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 
 from figures import Report, Series
-from players import Problem, Stage, Trainer, await_until, now_ns
+from players import Peers, Problem, Stage, Trainer, await_until, now_ns
 
 MIB = 1 << 20
 
@@ -21,10 +22,12 @@ class Bench:
         self.folder = tempfile.mkdtemp(prefix="stint-bench.", dir=options.dir)
         self.sockets = tempfile.mkdtemp(prefix="stint-bench.", dir="/tmp")
         self.stage = Stage(options.build, self.folder, self.sockets, log)
+        self.attached_ms = 1000 if options.quick else 3000  # "a few seconds" after which a process is saved first
         self.report = Report(options.gate, facts(options))
         self.size, self.tensors, self.rounds = options.bytes, options.tensors, options.rounds
         self.chosen = {}
         self.runs = 0
+        self.with_peers = None
         self.help = self.stage.run([f"{options.build}/client/stint", "run", "--help"])
 
     def wants(self, *names):
@@ -51,8 +54,24 @@ class Bench:
             f.write(self.stage.run([f"{self.stage.build}/bench/trainer", str(size), str(tensors), "--list"]))
         return path
 
-    def trainer(self, directory=None, run=None, size=None, tensors=None):
-        return Trainer(self.stage, size or self.size, tensors or self.tensors, directory, run)
+    def peers(self):
+        """The other ways to save and load, which are started when first asked for."""
+        if not self.options.peers:
+            return []
+        if not self.with_peers:
+            self.with_peers = Peers(self.stage, self.sizes_of(self.size, self.tensors))
+        return self.with_peers.all
+
+    def end_peers(self):
+        if self.with_peers:
+            self.with_peers.end()
+        self.with_peers = None
+
+    def peer_path(self, peer):
+        return self.path("peer-" + peer.name.replace(" ", "-"))
+
+    def trainer(self, directory=None, run=None, size=None, tensors=None, ranks=1):
+        return Trainer(self.stage, size or self.size, tensors or self.tensors, directory, run, ranks)
 
     # ---- rounds ------------------------------------------------------------------------------------------------------
 
@@ -205,7 +224,7 @@ class Saving:
         verb = bench.stage.start([f"{bench.stage.build}/client/stint", "save", "--json", directory],
                                  stdout=subprocess.PIPE, text=True)
         try:
-            seen = trainer.ask("save", mark, 120000)
+            trainer.ask("save", mark, 120000)
             status = verb.wait(600)
         finally:
             if verb.poll() is None:
@@ -215,9 +234,9 @@ class Saving:
         verb.stdout.close()
         if status != 0:
             raise Problem(f"stint save: {answer.strip()}")
-        self.stall_s = seen["stall_ns"] / 1e9
-        self.landed_s = (landed_ns - seen["begin_ns"]) / 1e9
-        self.journal = [line for line in saves(directory) if line["step"] == seen["step"]][-1]
+        self.stall_s = max(seen["stall_ns"] for seen in trainer.answers) / 1e9
+        self.landed_s = (landed_ns - min(seen["begin_ns"] for seen in trainer.answers)) / 1e9
+        self.journal = [line for line in saves(directory) if line["step"] == trainer.answers[0]["step"]][-1]
 
     def told_s(self):
         """From the snapshot until it landed, by the journal: all of it but the wait for the safe point."""
@@ -244,9 +263,20 @@ def filesystem(folder):
     return best[1], best[2]
 
 
+def busy():
+    """How much of a second the processors were at work for others."""
+    def ticks():
+        with open("/proc/stat", encoding="ascii") as f:
+            return [int(word) for word in f.readline().split()[1:9]]
+    before = ticks()
+    time.sleep(1)
+    spent = [b - a for a, b in zip(before, ticks())]
+    return 1 - (spent[3] + spent[4]) / max(1, sum(spent))
+
+
 def facts(options):
     kind, device = filesystem(options.dir)
     return {"bytes": options.bytes, "tensors": options.tensors, "rounds": options.rounds, "cores": os.cpu_count(),
             "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "kernel": os.uname().release,
             "machine": os.uname().machine, "filesystem": kind, "device": device, "direct": True,
-            "load_before": os.getloadavg()[0]}
+            "load_before": os.getloadavg()[0], "busy_before": busy()}

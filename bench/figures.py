@@ -69,11 +69,12 @@ class Gate:
 class Row:
     """A figure beside its limit, or a peer's beside that of stint. Without either the gate is held against the figure."""
 
-    def __init__(self, part, name, figure=None, limit=None, gate=None, over="limit", note="", peer=False, quantile_at=0.5):
+    def __init__(self, part, name, figure=None, limit=None, gate=None, over="limit", note="", peer=False, beside="limit", quantile_at=0.5):
         """over "limit": the ratio is how many times the limit the figure is; "figure": the other way round, as for rates.
-        peer: the figure is another program's, and the limit is stint's own. quantile_at: of what the gate is held against."""
+        peer: the figure is another program's, and the limit is stint's own. beside: what the limit is called in the table.
+        quantile_at: of what the gate is held against."""
         self.part, self.name, self.figure, self.limit, self.gate, self.note = part, name, figure, limit, gate, note
-        self.peer, self.quantile_at = peer, quantile_at
+        self.peer, self.beside, self.quantile_at = peer, beside, quantile_at
         self.problem = self.skipped = ""
         self.disturbed = ""  # what says that the machine was not quiet, for a figure that has no limit beside it
         self.ratio = None
@@ -89,8 +90,12 @@ class Row:
         """What is not stint's was spread widely, and the rounds do not agree."""
         if self.disturbed and not self.gate.holds(self.judged().at(self.quantile_at), which):
             return True
-        other = self.figure if self.peer else self.limit
-        if self.ratio is None or other.n < 2 or other.spread <= NOISY_SPREAD:
+        if self.ratio is None or self.limit.n < 2:
+            return False
+        spread = self.figure.spread if self.peer else self.limit.spread
+        if self.beside != "limit":  # both are stint's own
+            spread = max(self.figure.spread, self.limit.spread)
+        if spread <= NOISY_SPREAD:
             return False
         return len({self.gate.holds(value, which) for value in self.ratio.values}) > 1
 
@@ -173,7 +178,7 @@ class Report:
         seen.add(id(row.figure))
         if row.limit is not None and row.limit.n and id(row.limit) not in seen:
             seen.add(id(row.limit))
-            lines.append(["  limit: " + row.limit.name] + cells(row.limit) + ["", "", f"spread {row.limit.spread:.0%}"])
+            lines.append([f"  {row.beside}: {row.limit.name}"] + cells(row.limit) + ["", "", f"spread {row.limit.spread:.0%}"])
         verdict = row.verdict(self.which)
         ratio = gate = ""
         if row.ratio is not None and row.ratio.n:
@@ -205,12 +210,13 @@ class Report:
         return "\n".join(out)
 
     def noise_line(self):
-        load = f"load average {self.facts['load_before']:.2f} before, {self.facts['load_after']:.2f} after"
+        load = (f"before it began the processors were {self.facts['busy_before']:.0%} busy, "
+                f"load average {self.facts['load_before']:.2f}")
         rows = self.noisy()
         if not rows:
             return f"noise: quiet enough to judge every gate; {load}"
         names = "; ".join(f"'{row.name}'" for row in rows)
-        return (f"noise: TOO NOISY TO JUDGE {names}: the middle half of what it is compared with was spread over more than "
+        return (f"noise: TOO NOISY TO JUDGE {names}: the middle half of what is compared was spread over more than "
                 f"{NOISY_SPREAD:.0%} of its median, and the rounds do not agree; or sleeps took too long; {load}")
 
     def last_line(self):

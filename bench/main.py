@@ -70,7 +70,6 @@ def measure(bench):
 
 
 def show(bench):
-    bench.report.facts["load_after"] = os.getloadavg()[0]
     out = sys.stderr if bench.options.json else sys.stdout
     print(bench.report.table(), file=out)
     print(bench.report.noise_line(), file=out)

@@ -12,9 +12,9 @@ import time
 
 from bench import Series
 from figures import Gate, Row, failed
+from part_restore import SMALL
 from players import Problem, await_until
 
-SMALL = {"size": 64 << 10, "tensors": 8}
 STEP = Gate("<=", 10)
 QUIET = Gate("<=", 5.0)
 LOADED = Gate("<=", 20.0)
@@ -95,7 +95,7 @@ def triggers(bench):
 
 def due(bench):
     """The final save before a limit, by the agent's own timer: when it was due stood in the control page before."""
-    n = 2 if bench.options.quick else bench.rounds
+    n = min(2, bench.rounds) if bench.options.quick else bench.rounds
     directory = bench.run_folder()
     # The first stint learns what a save costs; the time it has is not measured.
     trainer = bench.trainer(directory, ["--stint-interval=off", "--stint-quiet", "--stint-limit=3s",
@@ -181,7 +181,7 @@ class Daemon:
 
 def stintd(bench):
     jobs = 8 if bench.options.quick else JOBS
-    seconds = 5 if bench.options.quick else 30
+    seconds = 3 if bench.options.quick else 30
     daemon = Daemon(bench, jobs)
     daemon.plan()
     time.sleep(1)

@@ -6,7 +6,7 @@ file, in the second the files of retired ones are used again where this stint do
 """
 from bench import Saving, best_of, io_name, saves
 from figures import Gate, Row, Series, failed, skipped
-from players import Peer, Problem, python_peer
+from players import Problem
 
 STALL = Gate("<=", 1.15, ci=1.5, aim=1.0)
 LANDED = Gate(">=", 0.90, ci=0.75, aim=0.97)
@@ -33,7 +33,7 @@ class SaveRun:
         self.copies = bench.copy_limits(self.trainer)
         self.way = bench.io_way(self.trainer, kind)
         self.trainer.ask("open")
-        self.trainer.ask("steps", 3000)
+        self.trainer.ask("steps", bench.attached_ms)
         self.stall = Series(f"stall, {WORDS[kind]}")
         self.landed = Series(f"landed, {WORDS[kind]}")
         self.told = Series("by the journal")
@@ -82,7 +82,7 @@ class PeerSave:
     """How long a library takes, which is what training waits for, and how long until it is synced."""
 
     def __init__(self, bench, peer):
-        self.path, self.peer = bench.path("peer-" + peer.name.replace(" ", "-")), peer
+        self.path, self.peer = bench.peer_path(peer), peer
         self.blocked, self.durable = Series(f"{peer.name}, training blocked"), Series(f"{peer.name}, until synced")
 
     def play(self):
@@ -93,15 +93,6 @@ class PeerSave:
 
     def end(self):
         self.peer.ask("remove", self.path)
-        self.peer.end()
-
-
-def peers_of(bench):
-    """Those that are installed here."""
-    sizes = bench.sizes_of(bench.size, bench.tensors)
-    found = [python_peer(bench.stage, library, sizes) for library in ("torch", "h5py", "numpy")]
-    found.append(Peer(bench.stage, "plain HDF5", [f"{bench.stage.build}/bench/hdf5_peer", sizes]))
-    return [peer for peer in found if peer]
 
 
 def peer_rows(bench, run, peers):
@@ -118,7 +109,7 @@ def peer_rows(bench, run, peers):
 # ---- the first save of a process -------------------------------------------------------------------------------------
 
 def first_saves(bench):
-    """Each in a process of its own, which has been attached for three seconds. The run has been saved before, so that the
+    """Each in a process of its own, which has been attached for some seconds. The run has been saved before, so that the
     save that is measured is none that calibrates."""
     directory = bench.run_folder()
     stall, mark = Series("stall, first save of a process"), 0
@@ -127,7 +118,7 @@ def first_saves(bench):
         trainer = bench.trainer(directory, run_options(bench, "fresh"))
         copies = bench.copy_limits(trainer)
         trainer.ask("open")
-        trainer.ask("steps", 3000)
+        trainer.ask("steps", bench.attached_ms)
         mark += 1
         if mark > 1:
             limits = limits or copies
@@ -158,7 +149,7 @@ def measure(bench):
         peers = []
         bench.say(f"saves, {WORDS[kind]}")
         try:
-            peers = [PeerSave(bench, peer) for peer in (peers_of(bench) if bench.options.peers else [])]
+            peers = [PeerSave(bench, peer) for peer in bench.peers()]
             one_kind(bench, kind, peers)
         except Problem as problem:
             bench.report.add(failed(2, f"landed, {WORDS[kind]}", problem, LANDED))

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""part_scale: 4. how costs grow with bytes and with tensors, and how much memory the agent has of its own.
+"""part_scale: 4. how costs grow with bytes, with tensors and with ranks, and how much memory the agent has of its own.
 
-Two sizes are saved in turns, the second twice the first; a cost that is linear at most doubles. The agent's own memory is
+Two sizes are saved in turns, the second twice the first; a cost that is linear at most doubles. The same bytes are saved by
+one rank and by two, with half of them each. The agent's own memory is
 what it has resident beyond shared memory, the highest of many looks during saves and restores.
 """
 import os
@@ -45,12 +46,12 @@ class Looks:
 
 
 class Case:
-    """One state of this size, with a run of its own."""
+    """One state of this size, or as many as there are ranks, with a run of its own."""
 
-    def __init__(self, bench, size, tensors, words):
+    def __init__(self, bench, size, tensors, words, ranks=1):
         self.bench, self.size, self.tensors, self.mark = bench, size, tensors, 0
         self.directory = bench.run_folder()
-        self.trainer = bench.trainer(self.directory, run_options(bench, "fresh"), size, tensors)
+        self.trainer = bench.trainer(self.directory, run_options(bench, "fresh"), size, tensors, ranks)
         self.trainer.ask("open")
         self.stall, self.landed = Series(f"stall, {words}"), Series(f"landed, {words}")
         self.restored = Series(f"restored, {words}")
@@ -58,7 +59,7 @@ class Case:
     def await_template(self):
         """The first save, which the run makes by itself, is over."""
         for _ in range(240):
-            self.trainer.ask("steps", 500)
+            self.trainer.ask("walk", 300)
             if saves(self.directory):
                 return
         raise Problem("no save within two minutes")
@@ -92,7 +93,8 @@ def pair_of(bench, size, tensors, less, more, words):
         case.restores.trainer.end()
     for name in ("stall", "landed", "restored"):
         first, second = (getattr(case, name) for case in cases)
-        bench.report.add(Row(4, second.name, second, first, TWICE, note=note_of(words, cases[1], second)))
+        bench.report.add(Row(4, second.name, second, first, TWICE, beside="half",
+                             note=note_of(words, cases[1], second)))
     return cases
 
 
@@ -108,6 +110,21 @@ def bytes_and_tensors(bench):
     pair_of(bench, small, bench.tensors, (f"{small // MIB} MiB", 2, 1), f"twice as much, {2 * small // MIB} MiB", "bytes")
     pair_of(bench, some * 1024, some, (f"{some} tensors of 1 KiB", 2, 2), f"twice as many, {2 * some} tensors of 1 KiB",
             "tensors")
+
+
+def ranks(bench):
+    """The same bytes, by one rank and by two."""
+    size, tensors = min(bench.size, 2 * GIB) // 4, max(2, bench.tensors) // 2 * 2
+    one = Case(bench, size, tensors, f"{size // MIB} MiB of one rank")
+    two = Case(bench, size // 2, tensors // 2, "as many of two ranks", ranks=2)
+    for case in (one, two):
+        case.await_template()
+    bench.play([one.save, two.save])
+    for case in (one, two):
+        case.trainer.end()
+    for name in ("stall", "landed"):
+        first, second = (getattr(case, name) for case in (one, two))
+        bench.report.add(Row(4, second.name, second, first, beside="one"))
 
 
 def large(bench):
@@ -127,7 +144,8 @@ def large(bench):
         cases.append(case)
     for name in ("stall", "landed", "restored"):
         first, second = (getattr(case, name) for case in cases)
-        bench.report.add(Row(4, second.name, second, first, TWICE, note=note_of("bytes", cases[1], second)))
+        bench.report.add(Row(4, second.name, second, first, TWICE, beside="half",
+                             note=note_of("bytes", cases[1], second)))
 
 
 def measure(bench):
@@ -135,6 +153,7 @@ def measure(bench):
     try:
         bench.say("twice the bytes, twice the tensors")
         bytes_and_tensors(bench)
+        ranks(bench)
         if bench.options.large:
             bench.say("one tensor of 8 GiB")
             large(bench)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""peers LIBRARY SIZES: saves and loads the tensors of the bench as a user of torch, h5py or numpy would.
+"""peers SIZES: saves and loads the tensors of the bench as a user of torch, h5py or numpy would.
 
-SIZES is a file with the bytes of each tensor, a line each. On stdin: `save PATH` and `load PATH`, where PATH is a file, or
-for numpy a folder with a file per tensor; on stdout a line of JSON for each: how long the library's own call took (that is
-what training waits for), and how long it was until everything was synced. players.py starts one per library.
+SIZES is a file with the bytes of each tensor, a line each; the libraries share the tensors. The first line on stdout says
+which of them are there. On stdin: `save LIBRARY PATH` and `load LIBRARY PATH`, where PATH is a file, or for numpy a folder
+with a file per tensor; on stdout a line of JSON for each: how long the library's own call took (that is what training waits
+for), and how long it was until everything was synced. `drop` and `remove` get rid of what is cached of a file, and of the
+file. players.py starts it.
 """
 import json
 import os
@@ -97,45 +99,70 @@ def drop(path):
         os.close(fd)
 
 
-def obey(library, what, path):
-    if what == "drop":
-        drop(path)
-        return {}
-    if what == "remove":
-        if os.path.isdir(path):
-            shutil.rmtree(path)
-        elif os.path.exists(path):
-            os.unlink(path)
-        return {}
+def remove(path):
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.exists(path):
+        os.unlink(path)
+
+
+def load(library, path):
     begin = time.monotonic_ns()
-    if what == "load":
-        kept = library.load(path)
-        took = time.monotonic_ns() - begin
-        del kept
-        return {"ns": took}
+    kept = library.load(path)
+    took = time.monotonic_ns() - begin
+    del kept
+    return {"ns": took}
+
+
+def save(library, path):
+    begin = time.monotonic_ns()
     library.save(path)
     blocked = time.monotonic_ns()
     library.sync(path)
     return {"blocked_ns": blocked - begin, "ns": time.monotonic_ns() - begin}
 
 
+def obey(library, what, path):
+    if what == "drop":
+        drop(path)
+    elif what == "remove":
+        remove(path)
+    else:
+        return load(library, path) if what == "load" else save(library, path)
+    return {}
+
+
+def found(numpy):
+    """Those that are installed for this Python."""
+    libraries = {}
+    for name, library in LIBRARIES.items():
+        try:
+            libraries[name] = library(numpy)
+        except ImportError:
+            continue
+    return libraries
+
+
+def answer(words):
+    print(json.dumps(words), flush=True)
+
+
 def main():
-    def answer(words):
-        print(json.dumps(words), flush=True)
     try:
         import numpy
-        library = LIBRARIES[sys.argv[1]](numpy)
-    except ImportError as error:
-        answer({"error": str(error)})
+    except ImportError:
+        answer({"libraries": []})
         return
-    library.take(tensors_of(numpy, sys.argv[2]))
-    answer({})
+    tensors, libraries = tensors_of(numpy, sys.argv[1]), found(numpy)
+    for library in libraries.values():
+        library.take(tensors)
+    answer({"libraries": list(libraries)})
     for line in sys.stdin:
-        what, path = line.split(maxsplit=1)
+        what, name, path = line.split(maxsplit=2)
         try:
-            answer(obey(library, what, path.strip()))
+            answer(obey(libraries[name], what, path.strip()))
         except Exception as error:  # whatever a library throws is an answer
-            answer({"error": f"{sys.argv[1]}: {error}"})
+            answer({"error": f"{name}: {error}"})
 
 
 main()

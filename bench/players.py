@@ -135,25 +135,29 @@ class Line:
 
 
 class Trainer:
-    """A trainer and what runs it. run: options of `stint run`; None: it is started by itself."""
+    """A trainer and what runs it. run: options of `stint run`; None: it is started by itself. With several ranks it is
+    several processes, who are all asked the same, and answer it together."""
 
-    def __init__(self, stage, size, tensors, directory=None, run=None, program="trainer", before=()):
-        self.stage, self.directory = stage, directory
+    EVERY_RANK = 'n=$1; shift; while [ "$n" -gt 0 ]; do "$@" & n=$((n - 1)); done; wait'
+
+    def __init__(self, stage, size, tensors, directory=None, run=None, ranks=1):
+        self.stage, self.directory, self.ranks = stage, directory, ranks
         path = f"{stage.sockets}/{stage.number()}"
         self.listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listening.bind(path)
-        self.listening.listen(1)
+        self.listening.listen(ranks)
         self.listening.settimeout(0.2)
-        command = [f"{stage.build}/bench/{program}", str(size), str(tensors), path]
+        command = [f"{stage.build}/bench/trainer", str(size), str(tensors), path]
+        if ranks > 1:
+            command = ["/bin/sh", "-c", self.EVERY_RANK, "sh", str(ranks), *command]
         if run is not None:
-            command = [f"{stage.build}/client/stint", "run", f"--stint-dir={directory}", *run, "--", *before, *command]
-        self.started_ns = now_ns()
+            command = [f"{stage.build}/client/stint", "run", f"--stint-dir={directory}", *run, "--", *command]
         self.process = stage.start(command, env={"STINT_DIR": directory or "off"})
-        self.line = None
+        self.lines = self.answers = []
         self.accept()
 
     def accept(self, seconds=START_S):
-        """The program's connection: of the first one, and of each one that `stint run` starts after it."""
+        """The program's connections: of the first one, and of each one that `stint run` starts after it."""
         def connection():
             try:
                 return self.listening.accept()[0]
@@ -161,18 +165,36 @@ class Trainer:
                 if self.process.poll() is not None:
                     raise Problem(f"the trainer ended with {self.process.returncode} before it began") from None
                 return None
-        taken = await_until(seconds, "the trainer", connection)
-        taken.settimeout(ANSWER_S)
-        self.line = Line(taken.makefile("r"), taken.makefile("w"), "the trainer")
-        self.hello = self.line.told()
-        return self.hello
+        self.lines = []
+        for _ in range(self.ranks):
+            taken = await_until(seconds, "the trainer", connection)
+            taken.settimeout(ANSWER_S)
+            self.lines.append(Line(taken.makefile("r"), taken.makefile("w"), "the trainer"))
+        self.hello = [line.told() for line in self.lines][0]
+        if self.ranks > 1:
+            self.number_ranks()
+
+    def number_ranks(self):
+        path = f"{self.stage.folder}/ranks{self.stage.number()}"
+        with open(path, "wb") as f:
+            f.write(bytes(1 << 16))
+        for rank, line in enumerate(self.lines):
+            line.ask("ranks", rank, self.ranks, path)
 
     def ask(self, *words):
-        return self.line.ask(*words)
+        """The answer of the first rank; those of all are in `answers`."""
+        try:
+            for line in self.lines:
+                line.say(*words)
+            self.answers = [line.told() for line in self.lines]
+        except OSError as error:
+            raise Problem(f"the trainer: {error}") from error
+        return self.answers[0]
 
     def leave(self):
         """The program is told to quit, without an answer."""
-        self.line.say("quit")
+        for line in self.lines:
+            line.say("quit")
 
     def end(self):
         """It quits, and whatever ran it ends."""
@@ -189,24 +211,35 @@ class Trainer:
             await_until(60, "the end of the run", lambda: not os.path.exists(f"{self.directory}/lease"))
 
 
-class Peer(Line):
-    """A program that saves and loads the same tensors in another way: `save PATH`, `load PATH`."""
+class Peer:
+    """Another way to save and load the same tensors: a library in peers.py, or a program."""
 
-    def __init__(self, stage, name, command):
-        self.process = stage.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        super().__init__(self.process.stdout, self.process.stdin, name)
-        self.hello = self.told()
+    def __init__(self, line, name, library=None):
+        self.line, self.name, self.library = line, name, library
+
+    def ask(self, what, path):
+        return self.line.ask(what, self.library, path) if self.library else self.line.ask(what, path)
+
+
+class Peers:
+    """All that are installed here, and their processes."""
+
+    def __init__(self, stage, sizes):
+        here = os.path.dirname(os.path.abspath(__file__))
+        self.processes = []
+        python, hello = self.begin(stage, [sys.executable, f"{here}/peers.py", sizes], "peers.py")
+        self.all = [Peer(python, library, library) for library in hello["libraries"]]
+        program, _ = self.begin(stage, [f"{stage.build}/bench/hdf5_peer", sizes], "plain HDF5")
+        self.all.append(Peer(program, "plain HDF5"))
+
+    def begin(self, stage, command, name):
+        process = stage.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.processes.append(process)
+        line = Line(process.stdout, process.stdin, name)
+        return line, line.told()
 
     def end(self):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait(60)
-
-
-def python_peer(stage, library, sizes):
-    """None when the library is not installed for this Python."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    try:
-        return Peer(stage, library, [sys.executable, f"{here}/peers.py", library, sizes])
-    except Problem:
-        return None
+        for process in self.processes:
+            process.stdin.close()
+            process.wait(60)
+            process.stdout.close()

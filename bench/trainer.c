@@ -7,7 +7,9 @@
  *      trainer BYTES TENSORS --list     prints the sizes of the tensors, one a line, and ends
  *
  *      open                     stint_open, all attached, stint_restore
+ *      ranks RANK RANKS PATH    open is for several ranks, who agree by way of this file (together.h)
  *      steps MS                 safe points for so long, one every millisecond
+ *      walk N                   so many safe points, which ranks make together
  *      save MARK MS             the state is marked, then safe points until a save was taken, at most so long
  *      program-save MARK        stint_save: waits until it landed
  *      loop MARK PAUSE_US       safe points until STINT_STOP, or SIGUSR1
@@ -35,27 +37,16 @@
 
 #include <stint.h>
 
-#include "channel.h"
 #include "clock.h"
 #include "limits.h"
-#include "measure.h"
 #include "safepoint.h"
 #include "state.h"
-#include "wire.h"
+#include "together.h"
+#include "trainer.h"
 
 #define STEP_PAUSE_NS (1 * CLOCK_MS)
-#define LOOK_PAUSE_NS (50 * 1000) /* between two looks at the control page */
-#define TRIGGER_NS (60 * CLOCK_SECOND)
 
-struct trainer {
-        FILE *words, *line; /* the socket: what is asked, what is answered */
-        struct stint *stint;
-        struct state state;
-        struct limits limits; /* made when first asked for */
-        int64_t step;
-};
-
-static void pause_for(int64_t ns)
+void pause_for(int64_t ns)
 {
         const struct timespec t = { ns / CLOCK_SECOND, ns % CLOCK_SECOND };
 
@@ -64,7 +55,7 @@ static void pause_for(int64_t ns)
 
 /* ---- answers ------------------------------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 2, 3))) static void answer(struct trainer *t, const char *format, ...)
+void answer(struct trainer *t, const char *format, ...)
 {
         va_list arguments;
 
@@ -76,7 +67,7 @@ __attribute__((format(printf, 2, 3))) static void answer(struct trainer *t, cons
 }
 
 /* Texts of stint's have paths of the user in them: what JSON wants escaped is left out. */
-static void fail(struct trainer *t, const char *what, const char *why)
+void fail(struct trainer *t, const char *what, const char *why)
 {
         char text[600];
         size_t i, n = 0;
@@ -116,7 +107,7 @@ static void do_open(struct trainer *t)
         struct stint_error err = { 0 };
         int restored;
 
-        t->stint = stint_open(NULL, &err);
+        t->stint = stint_open(&t->options, &err);
         opened_ns = clock_now();
         attach_all(t);
         attached_ns = clock_now();
@@ -131,6 +122,29 @@ static void do_open(struct trainer *t)
                "{\"restored\": %d, \"step\": %" PRId64 ", \"begin_ns\": %" PRId64 ", \"end_ns\": %" PRId64
                ", \"open_ns\": %" PRId64 ", \"attach_ns\": %" PRId64 ", \"restore_ns\": %" PRId64 "}",
                restored, t->step, begin_ns, end_ns, opened_ns - begin_ns, attached_ns - opened_ns, end_ns - attached_ns);
+}
+
+static void do_ranks(struct trainer *t, int rank, int ranks, const char *path)
+{
+        t->options.rank = rank;
+        t->options.ranks = ranks;
+        t->options.agree = together_open(path, rank, ranks);
+        if (t->options.agree)
+                answer(t, "{}");
+        else
+                fail(t, path, strerror(errno));
+}
+
+static void do_walk(struct trainer *t, long steps)
+{
+        while (steps-- > 0) {
+                if (stint_step(t->stint, ++t->step) < 0) {
+                        fail(t, "stint_step", stint_why(t->stint));
+                        return;
+                }
+                pause_for(STEP_PAUSE_NS);
+        }
+        answer(t, "{\"step\": %" PRId64 "}", t->step);
 }
 
 static void do_steps(struct trainer *t, int64_t ms)
@@ -219,182 +233,6 @@ static void do_loop(struct trainer *t, uint32_t mark, int64_t pause_us)
                        ", \"end_ns\": %" PRId64 ", \"deadline_ns\": %" PRId64 "}",
                        go, t->step, first_ns, begin_ns, clock_now(),
                        t->stint ? atomic_load(&t->stint->session.page->deadline_ns) : CLOCK_NEVER);
-}
-
-/* ---- from a trigger to the control page ---------------------------------------------------------------------------- */
-
-/* What became of a trigger; overslept: by how much the longest pause of this program was longer than it asked for. */
-struct sight {
-        struct series seen, published, overslept;
-};
-
-/* 0: seen at *seen_ns; -1: not in time. */
-static int await_wish(struct trainer *t, int64_t *seen_ns, struct sight *sight)
-{
-        const int64_t until_ns = clock_now() + TRIGGER_NS;
-        int64_t begin_ns, longest_ns = 0;
-
-        while (!stint_poll(t->stint)) {
-                begin_ns = clock_now();
-                if (begin_ns > until_ns)
-                        return -1;
-                pause_for(LOOK_PAUSE_NS);
-                if (clock_now() - begin_ns - LOOK_PAUSE_NS > longest_ns)
-                        longest_ns = clock_now() - begin_ns - LOOK_PAUSE_NS;
-        }
-        *seen_ns = clock_now();
-        series_add(&sight->overslept, (double)longest_ns);
-        return 0;
-}
-
-/* As `stint save` asks; the answer comes when it landed. */
-static int ask(const char *socket_name, struct stint_error *err)
-{
-        struct wire_verb verb = { .what = VERB_SAVE };
-        int fd = channel_connect(socket_name, NULL, err);
-
-        if (fd < 0)
-                return -1;
-        WIRE_INIT(&verb, WIRE_VERB);
-        if (channel_send(fd, &verb, sizeof verb, NULL, 0, err) == 0)
-                return fd;
-        close(fd);
-        return -1;
-}
-
-/* Training goes on meanwhile.  -1: it did not land. */
-static int await_answer(struct trainer *t, int fd, struct stint_error *err)
-{
-        _Alignas(8) unsigned char message[WIRE_MOST];
-        const struct wire_verb_answer *told = (const void *)message;
-        const int64_t until_ns = clock_now() + TRIGGER_NS;
-        ssize_t n;
-
-        while (!channel_wait(fd, clock_now() + STEP_PAUSE_NS)) {
-                stint_step(t->stint, ++t->step);
-                if (clock_now() > until_ns)
-                        return error_set(err, ETIMEDOUT, "no answer");
-        }
-        n = channel_receive(fd, message, sizeof message, NULL, NULL, err);
-        if (n <= 0)
-                return error_set(err, ECONNRESET, "`stint run` went away");
-        if (wire_check(message, (size_t)n, err) < 0)
-                return -1;
-        return told->code ? error_set(err, told->code, "%s", told->text) : 0;
-}
-
-static int trigger_once(struct trainer *t, const char *socket_name, struct sight *sight, struct stint_error *err)
-{
-        const int64_t begin_ns = clock_now();
-        int64_t seen_ns;
-        int rc, fd = ask(socket_name, err);
-
-        if (fd < 0)
-                return -1;
-        if (await_wish(t, &seen_ns, sight) < 0) {
-                close(fd);
-                return error_set(err, ETIMEDOUT, "the control page never asked for the save");
-        }
-        series_add(&sight->seen, (double)(seen_ns - begin_ns));
-        series_add(&sight->published, (double)(atomic_load(&t->stint->session.page->request_ns) - begin_ns));
-        stint_step(t->stint, ++t->step);
-        rc = await_answer(t, fd, err);
-        close(fd);
-        return rc;
-}
-
-/* All of its values, as a member of an object. */
-static void answer_values(struct trainer *t, const struct series *s, const char *before)
-{
-        size_t i;
-
-        fprintf(t->line, "%s\"%s\": [", before, s->name);
-        for (i = 0; i < s->n; i++)
-                fprintf(t->line, "%s%.9g", i ? ", " : "", s->values[i]);
-        fputc(']', t->line);
-}
-
-static void do_trigger(struct trainer *t, long n, const char *socket_name)
-{
-        struct sight sight = { SERIES("seen", "ns"), SERIES("published", "ns"), SERIES("overslept", "ns") };
-        struct stint_error err = { 0 };
-
-        while (n-- > 0)
-                if (trigger_once(t, socket_name, &sight, &err) < 0) {
-                        fail(t, "trigger", err.text);
-                        return;
-                }
-        answer_values(t, &sight.seen, "{");
-        answer_values(t, &sight.published, ", ");
-        answer_values(t, &sight.overslept, ", ");
-        answer(t, "}");
-        series_fini(&sight.seen);
-        series_fini(&sight.published);
-        series_fini(&sight.overslept);
-}
-
-/* The final save before a limit: when it was due stands in the control page long before. */
-static void do_due(struct trainer *t)
-{
-        int64_t seen_ns, due_ns = CLOCK_NEVER, now_due_ns;
-        const int64_t until_ns = clock_now() + TRIGGER_NS;
-        int asked = 0;
-
-        for (;;) {
-                now_due_ns = stint_poll(t->stint) ? 0 : atomic_load(&t->stint->session.page->trigger_ns);
-                if (now_due_ns == 0)
-                        break;
-                due_ns = now_due_ns;
-                if (clock_now() > until_ns) {
-                        fail(t, "due", "no save became due");
-                        return;
-                }
-                if (++asked % 20 == 0) /* a step every millisecond: the plan follows from how long steps are */
-                        stint_step(t->stint, ++t->step);
-                pause_for(LOOK_PAUSE_NS);
-        }
-        seen_ns = clock_now();
-        answer(t, "{\"due_ns\": %" PRId64 ", \"seen_ns\": %" PRId64 "}", due_ns, seen_ns);
-}
-
-/* ---- the safe point with nothing to do ----------------------------------------------------------------------------- */
-
-static int64_t time_clock(long calls)
-{
-        const int64_t begin_ns = clock_now();
-        struct timespec now;
-        long i;
-
-        for (i = 0; i < calls; i++) {
-                clock_gettime(CLOCK_MONOTONIC, &now);
-                __asm__ volatile("" : : "r"(&now) : "memory");
-        }
-        return clock_now() - begin_ns;
-}
-
-static int64_t time_steps(struct trainer *t, long calls)
-{
-        const int64_t begin_ns = clock_now();
-        long i;
-
-        for (i = 0; i < calls; i++)
-                stint_step(t->stint, ++t->step);
-        return clock_now() - begin_ns;
-}
-
-static void do_idle(struct trainer *t, long batches, long calls)
-{
-        struct series clock = SERIES("clock", "ns"), step = SERIES("step", "ns");
-
-        while (batches-- > 0) {
-                series_add(&clock, (double)time_clock(calls) / (double)calls);
-                series_add(&step, (double)time_steps(t, calls) / (double)calls);
-        }
-        answer_values(t, &clock, "{");
-        answer_values(t, &step, ", ");
-        answer(t, "}");
-        series_fini(&clock);
-        series_fini(&step);
 }
 
 /* ---- a program without stint --------------------------------------------------------------------------------------- */
@@ -498,6 +336,8 @@ static int obey(struct trainer *t, char *text)
                 do_open(t);
         else if (!strcmp(what, "steps"))
                 do_steps(t, a);
+        else if (!strcmp(what, "walk"))
+                do_walk(t, a);
         else if (!strcmp(what, "save"))
                 do_save(t, (uint32_t)a, b);
         else if (!strcmp(what, "program-save"))
@@ -508,6 +348,8 @@ static int obey(struct trainer *t, char *text)
                 do_due(t);
         else if (!strcmp(what, "idle"))
                 do_idle(t, a, b);
+        else if (sscanf(text, "ranks %ld %ld %4095s", &a, &b, word) == 3)
+                do_ranks(t, (int)a, (int)b, word);
         else if (sscanf(text, "trigger %ld %4095s", &a, word) == 2)
                 do_trigger(t, a, word);
         else if (sscanf(text, "dump %4095s", word) == 1 || sscanf(text, "load %4095s", word) == 1)
@@ -558,7 +400,7 @@ static int reach(struct trainer *t, const char *path)
 
 int main(int argc, char **argv)
 {
-        struct trainer t = { .step = 0 };
+        struct trainer t = { .options = STINT_OPTIONS };
         const int64_t began_ns = clock_now();
         char text[8192];
 

@@ -18,7 +18,7 @@ unlisted()
         cd "$TEST_SOURCE"
         for file in lib/*.[ch] lib/common/*.[ch] agent/*.[ch] client/*.[ch] daemon/*.[ch] examples/*.[ch] bench/*.[ch] \
                 tests/unit/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch] tests/flow/*.sh tests/sweep/*.sh tests/slurm/*.sh \
-                tests/security/*.sh; do
+                tests/security/*.sh bench/*.[ch] bench/*.py; do
                 [ -e "$file" ] || continue
                 # A unit test is listed by the name of its program.
                 case $file in tests/unit/test_*.c) file=${file%.c} ;; esac
@@ -33,7 +33,7 @@ without_spdx()
         for file in lib/*.[ch] lib/common/*.[ch] examples/*.[ch]; do
                 [ ! -e "$file" ] || head -n 2 "$file" | grep -q 'SPDX-License-Identifier: BSD-3-Clause' || echo "$file"
         done
-        for file in agent/*.[ch] client/*.[ch] daemon/*.[ch] bench/*.[ch] tests/*.sh tests/*/*.[ch] tests/*/*.sh dev/*; do
+        for file in agent/*.[ch] client/*.[ch] daemon/*.[ch] tests/*.sh tests/*/*.[ch] tests/*/*.sh dev/* bench/*.[ch] bench/*.py; do
                 [ ! -f "$file" ] || head -n 3 "$file" | grep -q 'SPDX-License-Identifier: GPL-2.0-or-later' || echo "$file"
         done
 }
