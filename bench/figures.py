@@ -67,12 +67,13 @@ class Gate:
 
 
 class Row:
-    """A figure beside its limit, or a peer's beside that of stint. Without either the gate is held against the figure."""
+    """A figure beside its limit, or a peer's beside that of stint; without either the gate is held against it alone."""
 
-    def __init__(self, part, name, figure=None, limit=None, gate=None, over="limit", note="", peer=False, beside="limit", quantile_at=0.5):
-        """over "limit": the ratio is how many times the limit the figure is; "figure": the other way round, as for rates.
-        peer: the figure is another program's, and the limit is stint's own. beside: what the limit is called in the table.
-        quantile_at: of what the gate is held against."""
+    def __init__(self, part, name, figure=None, limit=None, gate=None, over="limit", note="", peer=False,
+                 beside="limit", quantile_at=0.5):
+        """over "limit": the ratio is how many times the limit the figure is; "figure": the other way round, as for
+        rates. peer: the figure is another program's, and the limit is stint's own. beside: what the limit is called in
+        the table. quantile_at: of what the gate is held against."""
         self.part, self.name, self.figure, self.limit, self.gate, self.note = part, name, figure, limit, gate, note
         self.peer, self.beside, self.quantile_at = peer, beside, quantile_at
         self.problem = self.skipped = ""
@@ -178,7 +179,8 @@ class Report:
         seen.add(id(row.figure))
         if row.limit is not None and row.limit.n and id(row.limit) not in seen:
             seen.add(id(row.limit))
-            lines.append([f"  {row.beside}: {row.limit.name}"] + cells(row.limit) + ["", "", f"spread {row.limit.spread:.0%}"])
+            lines.append([f"  {row.beside}: {row.limit.name}"] + cells(row.limit) +
+                         ["", "", f"spread {row.limit.spread:.0%}"])
         verdict = row.verdict(self.which)
         ratio = gate = ""
         if row.ratio is not None and row.ratio.n:

@@ -18,7 +18,7 @@
 #define COPY_PIECE ((size_t)4 << 20)  /* what one thread takes at a time of a copy past the caches */
 #define LIBC_PIECE ((size_t)64 << 20) /* memcpy goes past the caches only where it is given enough at once */
 
-/* ---- several threads at the same work ------------------------------------------------------------------------------ */
+/* ---- several threads at the same work ---------------------------------------------------------------------------- */
 
 struct crew;
 typedef int crew_fn(struct crew *crew, size_t at, size_t bytes); /* one piece of the image; -1 with errno */
@@ -85,7 +85,7 @@ static int64_t crew_run(struct crew *crew, unsigned threads)
         return errno ? -1 : clock_now() - begin_ns;
 }
 
-/* ---- the copy ------------------------------------------------------------------------------------------------------ */
+/* ---- the copy ---------------------------------------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
 static void copy_nt16(unsigned char *to, const unsigned char *from, size_t bytes)
@@ -204,7 +204,7 @@ int64_t limits_copy(struct limits *l, enum limits_way way, unsigned threads)
         return crew_run(&crew, threads);
 }
 
-/* ---- the disk ------------------------------------------------------------------------------------------------------ */
+/* ---- the disk ---------------------------------------------------------------------------------------------------- */
 
 static int transfer(struct crew *crew, size_t at, size_t bytes)
 {
@@ -287,7 +287,7 @@ int64_t limits_read(struct limits *l, struct limits_io *io)
         return took_ns < 0 ? -1 : clock_now() - begin_ns;
 }
 
-/* ---- its memory ---------------------------------------------------------------------------------------------------- */
+/* ---- its memory -------------------------------------------------------------------------------------------------- */
 
 int limits_open(struct limits *l, const struct state *state)
 {

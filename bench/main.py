@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 
 import part_boundary
 import part_idle
@@ -42,8 +43,9 @@ def read_options():
     p.add_argument("--large", action="store_true", help="also one tensor of 8 GiB, where memory and disk have room")
     p.add_argument("--long", action="store_true", help="real slices of 600 s: an hour and more")
     p.add_argument("--no-peers", dest="peers", action="store_false", help="without torch, h5py, numpy and plain HDF5")
-    p.add_argument("--gate", choices=("issue", "ci"), default="issue", help="ci: the wider gates, for a noisy machine")
+    p.add_argument("--gate", choices=("full", "ci"), default="full", help="ci: the wider gates, for a noisy machine")
     p.add_argument("--json", action="store_true", help="everything as JSON on stdout; the table goes to stderr")
+    p.add_argument("--paste", metavar="FILE", help="put the table into this file, between its two marks")
     p.add_argument("--keep", action="store_true", help="keep the folder of the runs, and the log")
     p.add_argument("--quiet", action="store_true", help="no word on what is being measured")
     p.add_argument("--build", required=True, help=argparse.SUPPRESS)
@@ -56,7 +58,7 @@ def read_options():
     o.rounds = o.rounds or (3 if o.quick else 5)
     if o.tensors < 1 or o.bytes < 4096 * o.tensors // 4096 * 4 or not os.path.isdir(o.dir):
         p.error("--tensors needs 4 bytes for each, and --dir a folder that is there")
-    o.dir, o.words = os.path.abspath(o.dir), sys.stderr
+    o.dir, o.words, o.paste = os.path.abspath(o.dir), sys.stderr, o.paste and os.path.abspath(o.paste)
     return o
 
 
@@ -69,11 +71,34 @@ def measure(bench):
                 bench.report.add(failed(part, name, problem))
 
 
+MARKS = ("<!-- dev/bench --paste: the table below is its output -->\n", "<!-- end -->\n")
+
+
+def heading(bench):
+    """What was measured, when, and on what, in words."""
+    f, options = bench.report.facts, bench.options
+    chosen = [word for word in ("large", "long", "quick") if getattr(options, word)]
+    what = [f"{f['bytes'] / (1 << 30):.2f} GiB in {f['tensors']} tensors, {f['rounds']} rounds", *chosen]
+    where = [f"{f['cores']} cores ({f['machine']})", f"{f['memory_bytes'] / (1 << 30):.0f} GiB of memory",
+             f"Linux {f['kernel'].split('-')[0]}", f["filesystem"] + ("" if f["direct"] else " (refuses O_DIRECT)")]
+    return f"dev/bench, {time.strftime('%Y-%m-%d')}: {', '.join(what)}; {', '.join(where)}"
+
+
+def paste(text, path):
+    with open(path, encoding="utf-8") as f:
+        before, found, rest = f.read().partition(MARKS[0])
+    if not found or MARKS[1] not in rest:
+        raise OSError(f"{path} has no place for a table: two lines, {MARKS[0].strip()} and {MARKS[1].strip()}")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(before + MARKS[0] + "```\n" + text + "\n```\n" + MARKS[1] + rest.partition(MARKS[1])[2])
+
+
 def show(bench):
     out = sys.stderr if bench.options.json else sys.stdout
-    print(bench.report.table(), file=out)
-    print(bench.report.noise_line(), file=out)
-    print(bench.report.last_line(), file=out)
+    text = "\n".join([heading(bench), bench.report.table(), bench.report.noise_line(), bench.report.last_line()])
+    print(text, file=out)
+    if bench.options.paste:
+        paste(text, bench.options.paste)
     if bench.options.json:
         print(bench.report.as_json())
 

@@ -78,7 +78,8 @@ void series_print(const struct series *s, FILE *out)
 
 void series_json(const struct series *s, FILE *out)
 {
-        fprintf(out, "{\"name\": \"%s\", \"unit\": \"%s\", \"n\": %zu, \"min\": %.9g, \"median\": %.9g, \"p99\": %.9g, \"max\": %.9g}",
-                s->name, s->unit, s->n, series_quantile(s, 0), series_median(s), series_quantile(s, 0.99),
+        fprintf(out, "{\"name\": \"%s\", \"unit\": \"%s\", \"n\": %zu, \"min\": %.9g, ", s->name, s->unit, s->n,
+                series_quantile(s, 0));
+        fprintf(out, "\"median\": %.9g, \"p99\": %.9g, \"max\": %.9g}", series_median(s), series_quantile(s, 0.99),
                 series_quantile(s, 1));
 }

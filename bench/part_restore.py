@@ -44,6 +44,7 @@ class ColdRestores:
         self.bench, self.directory, self.mark = bench, directory, mark
         self.trainer = bench.trainer(directory, None, size, tensors)
         self.restored = Series("cold, the start of stint included")
+        self.attached = Series("attached")
 
     def play(self):
         self.trainer.ask("wipe")
@@ -52,6 +53,7 @@ class ColdRestores:
         if not answer["restored"]:
             raise Problem("nothing was restored")
         self.restored.add((answer["end_ns"] - answer["begin_ns"]) / 1e9)
+        self.attached.add(answer["attach_ns"] / 1e9)
         prove(self.trainer, self.mark)
         self.trainer.ask("close")
         await_until(60, "the end of the run", lambda: not os.path.exists(f"{self.directory}/lease"))

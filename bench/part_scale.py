@@ -54,15 +54,19 @@ class Case:
         self.trainer = bench.trainer(self.directory, run_options(bench, "fresh"), size, tensors, ranks)
         self.trainer.ask("open")
         self.stall, self.landed = Series(f"stall, {words}"), Series(f"landed, {words}")
-        self.restored = Series(f"restored, {words}")
+        self.restored, self.attached = Series(f"restored, {words}"), Series(f"attached, {words}")
+        self.longest = Series(f"longest safe point at a run's start, {words}")
 
     def await_template(self):
-        """The first save, which the run makes by itself, is over."""
+        """Until the first save, which the run makes by itself, is over; what it made training wait for is kept."""
+        longest_s = 0.0
         for _ in range(240):
             self.trainer.ask("walk", 300)
+            longest_s = max([longest_s] + [answer["longest_ns"] / 1e9 for answer in self.trainer.answers])
             if saves(self.directory):
+                self.longest.add(longest_s)
                 return
-        raise Problem("no save within two minutes")
+        raise Problem("no save within some minutes")
 
     def save(self):
         self.bench.settle(self.directory)
@@ -77,7 +81,7 @@ class Case:
 
     def restore(self):
         self.restores.play()
-        self.restored = Series(self.restored.name, "s", self.restores.restored.values)
+        self.restored.values, self.attached.values = self.restores.restored.values, self.restores.attached.values
 
 
 def pair_of(bench, size, tensors, less, more, words):
@@ -91,11 +95,16 @@ def pair_of(bench, size, tensors, less, more, words):
     bench.play([cases[0].restore, cases[1].restore], rounds=max(2, bench.rounds - 2))
     for case in cases:
         case.restores.trainer.end()
-    for name in ("stall", "landed", "restored"):
+    compare(bench, cases, words)
+
+
+def compare(bench, cases, words):
+    """A row for each cost of the second, which has twice as much of something as the first."""
+    names = ["stall", "landed", "restored"] + (["attached", "longest"] if words == "tensors" else [])
+    for name in names:
         first, second = (getattr(case, name) for case in cases)
-        bench.report.add(Row(4, second.name, second, first, TWICE, beside="half",
+        bench.report.add(Row(4, second.name, second, first, None if name == "longest" else TWICE, beside="half",
                              note=note_of(words, cases[1], second)))
-    return cases
 
 
 def note_of(words, case, series):
@@ -142,10 +151,7 @@ def large(bench):
         bench.play([case.restore], rounds=2)
         case.restores.trainer.end()
         cases.append(case)
-    for name in ("stall", "landed", "restored"):
-        first, second = (getattr(case, name) for case in cases)
-        bench.report.add(Row(4, second.name, second, first, TWICE, beside="half",
-                             note=note_of("bytes", cases[1], second)))
+    compare(bench, cases, "bytes")
 
 
 def measure(bench):

@@ -18,7 +18,7 @@
 #define LOOK_PAUSE_NS (50 * 1000) /* between two looks at the control page */
 #define TRIGGER_NS (60 * CLOCK_SECOND)
 
-/* ---- from a trigger to the control page ---------------------------------------------------------------------------- */
+/* ---- from a trigger to the control page -------------------------------------------------------------------------- */
 
 /* What became of a trigger; overslept: by how much the longest pause of this program was longer than it asked for. */
 struct sight {
@@ -154,7 +154,7 @@ void do_due(struct trainer *t)
         answer(t, "{\"due_ns\": %" PRId64 ", \"seen_ns\": %" PRId64 "}", due_ns, seen_ns);
 }
 
-/* ---- the safe point with nothing to do ----------------------------------------------------------------------------- */
+/* ---- the safe point with nothing to do --------------------------------------------------------------------------- */
 
 static int64_t time_clock(long calls)
 {

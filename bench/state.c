@@ -9,9 +9,10 @@
 
 #define LEAST_BYTES 1024.0
 #define MOST_BYTES (64.0 * 1024 * 1024)
-#define IMAGE_ALIGN ((size_t)4096)
+#define LARGE_ALIGN ((size_t)4096) /* of tensors of as many bytes; smaller ones lie closer, as in stint's files */
+#define SMALL_ALIGN ((size_t)64)
 
-/* ---- the list of sizes --------------------------------------------------------------------------------------------- */
+/* ---- the list of sizes ------------------------------------------------------------------------------------------- */
 
 /* The i-th of n sizes: from least to most on a curve that p bends, towards small tensors the higher it is. */
 static double size_at(size_t i, size_t n, double p)
@@ -27,6 +28,11 @@ static double sum_at(size_t n, double p)
         for (i = 0; i < n; i++)
                 sum += size_at(i, n, p);
         return sum;
+}
+
+static size_t aligned(size_t at, size_t to)
+{
+        return (at + to - 1) / to * to;
 }
 
 /* The bend with which they sum up to `bytes`. */
@@ -70,13 +76,14 @@ int state_plan(struct state *s, size_t bytes, size_t n)
         for (i = 0; i < n; i++) { /* the last one, which is the largest, takes what rounding left */
                 s->pieces[i].bytes = i + 1 == n ? left : (varied ? (size_t)size_at(i, n, p) : bytes / n) / 4 * 4;
                 left -= s->pieces[i].bytes;
-                s->pieces[i].at = s->image_bytes;
-                s->image_bytes += (s->pieces[i].bytes + IMAGE_ALIGN - 1) / IMAGE_ALIGN * IMAGE_ALIGN;
+                s->pieces[i].at = aligned(s->image_bytes, s->pieces[i].bytes < LARGE_ALIGN ? SMALL_ALIGN : LARGE_ALIGN);
+                s->image_bytes = s->pieces[i].at + s->pieces[i].bytes;
         }
+        s->image_bytes = aligned(s->image_bytes, LARGE_ALIGN);
         return 0;
 }
 
-/* ---- their bytes --------------------------------------------------------------------------------------------------- */
+/* ---- their bytes ------------------------------------------------------------------------------------------------- */
 
 /* Two float32 between 0.5 and 2 of either sign: the exponents of weights, and mantissas without any order. */
 static uint64_t next_floats(uint64_t *seed)

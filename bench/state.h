@@ -13,14 +13,14 @@
 struct piece {
         void *data;
         size_t bytes; /* a multiple of 4 */
-        size_t at;    /* where it lies in an image of all of them, on a multiple of 4096 bytes, as in stint's files */
+        size_t at;    /* where it lies in an image of all of them; a multiple of 64, of large ones of 4096 */
 };
 
 struct state {
         struct piece *pieces;
         size_t n;
         size_t bytes;       /* the sum of theirs */
-        size_t image_bytes; /* of the image */
+        size_t image_bytes; /* of the image; a multiple of 4096 */
 };
 
 /*

@@ -25,6 +25,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -53,7 +54,7 @@ void pause_for(int64_t ns)
         nanosleep(&t, NULL);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
 
 void answer(struct trainer *t, const char *format, ...)
 {
@@ -87,7 +88,7 @@ static void answer_took(struct trainer *t, const char *what, int64_t took_ns, in
                 answer(t, "{\"ns\": %" PRId64 ", \"direct\": %d}", took_ns, direct);
 }
 
-/* ---- the run ------------------------------------------------------------------------------------------------------- */
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
 
 static void attach_all(struct trainer *t)
 {
@@ -135,24 +136,12 @@ static void do_ranks(struct trainer *t, int rank, int ranks, const char *path)
                 fail(t, path, strerror(errno));
 }
 
-static void do_walk(struct trainer *t, long steps)
+/* Safe points until so many were made, or until a time; the answer has the longest of them. */
+static void do_steps(struct trainer *t, long steps, int64_t until_ns)
 {
-        while (steps-- > 0) {
-                if (stint_step(t->stint, ++t->step) < 0) {
-                        fail(t, "stint_step", stint_why(t->stint));
-                        return;
-                }
-                pause_for(STEP_PAUSE_NS);
-        }
-        answer(t, "{\"step\": %" PRId64 "}", t->step);
-}
-
-static void do_steps(struct trainer *t, int64_t ms)
-{
-        const int64_t until_ns = clock_now() + ms * CLOCK_MS;
         int64_t begin_ns, longest_ns = 0;
 
-        while ((begin_ns = clock_now()) < until_ns) {
+        while ((begin_ns = clock_now()) < until_ns && steps-- > 0) {
                 if (stint_step(t->stint, ++t->step) < 0) {
                         fail(t, "stint_step", stint_why(t->stint));
                         return;
@@ -166,7 +155,9 @@ static void do_steps(struct trainer *t, int64_t ms)
 
 static void answer_saved(struct trainer *t, int go, int64_t begin_ns, int64_t end_ns)
 {
-        answer(t, "{\"go\": %d, \"step\": %" PRId64 ", \"begin_ns\": %" PRId64 ", \"end_ns\": %" PRId64 ", \"stall_ns\": %" PRId64 "}",
+        answer(t,
+               "{\"go\": %d, \"step\": %" PRId64 ", \"begin_ns\": %" PRId64 ", \"end_ns\": %" PRId64
+               ", \"stall_ns\": %" PRId64 "}",
                go, t->step, begin_ns, end_ns, end_ns - begin_ns);
 }
 
@@ -235,7 +226,7 @@ static void do_loop(struct trainer *t, uint32_t mark, int64_t pause_us)
                        t->stint ? atomic_load(&t->stint->session.page->deadline_ns) : CLOCK_NEVER);
 }
 
-/* ---- a program without stint --------------------------------------------------------------------------------------- */
+/* ---- a program without stint ------------------------------------------------------------------------------------- */
 
 static int write_all(const struct state *s, FILE *f)
 {
@@ -268,7 +259,7 @@ static void do_file(struct trainer *t, const char *path, int reading)
         answer_took(t, path, rc < 0 ? -1 : clock_now() - begin_ns, 0);
 }
 
-/* ---- the limits ---------------------------------------------------------------------------------------------------- */
+/* ---- the limits -------------------------------------------------------------------------------------------------- */
 
 static int have_limits(struct trainer *t)
 {
@@ -307,7 +298,7 @@ static void do_io(struct trainer *t, struct limits_io *io, int reading)
         answer_took(t, io->path, took_ns, io->direct);
 }
 
-/* ---- what is asked ------------------------------------------------------------------------------------------------- */
+/* ---- what is asked ----------------------------------------------------------------------------------------------- */
 
 static void do_close(struct trainer *t, int complete)
 {
@@ -335,9 +326,9 @@ static int obey(struct trainer *t, char *text)
         if (!strcmp(what, "open"))
                 do_open(t);
         else if (!strcmp(what, "steps"))
-                do_steps(t, a);
+                do_steps(t, LONG_MAX, clock_now() + a * CLOCK_MS);
         else if (!strcmp(what, "walk"))
-                do_walk(t, a);
+                do_steps(t, a, CLOCK_NEVER);
         else if (!strcmp(what, "save"))
                 do_save(t, (uint32_t)a, b);
         else if (!strcmp(what, "program-save"))
@@ -420,8 +411,8 @@ int main(int argc, char **argv)
                 perror("trainer");
                 return 1;
         }
-        answer(&t, "{\"began_ns\": %" PRId64 ", \"ready_ns\": %" PRId64 ", \"pid\": %d, \"bytes\": %zu, \"image_bytes\": %zu}",
-               began_ns, clock_now(), (int)getpid(), t.state.bytes, t.state.image_bytes);
+        answer(&t, "{\"began_ns\": %" PRId64 ", \"ready_ns\": %" PRId64 ", \"pid\": %d}", began_ns, clock_now(),
+               (int)getpid());
         while (fgets(text, sizeof text, t.words) && obey(&t, text))
                 ;
         if (t.stint)

@@ -14,8 +14,8 @@ if ! /usr/bin/python3 -c '' 2>/dev/null; then
         skip_all "there is no /usr/bin/python3"
 fi
 # make check does not build these. Neither the surroundings of a make that runs this nor a checking allocator are theirs.
-env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u LD_PRELOAD -u MALLOC_CHECK_ make -C "$TEST_BUILD" bench-programs >"$TEST_DIR/make.log" 2>&1 ||
-        { diag_file "$TEST_DIR/make.log"; exit 1; }
+env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u LD_PRELOAD -u MALLOC_CHECK_ make -C "$TEST_BUILD" bench-programs \
+        >"$TEST_DIR/make.log" 2>&1 || { diag_file "$TEST_DIR/make.log"; exit 1; }
 
 # ---- what a gate says ------------------------------------------------------------------------------------------------
 
@@ -34,7 +34,7 @@ def times(series, factor):
     return Series("stint", "s", [value * factor for value in series.values])
 
 
-def verdict(row, which="issue"):
+def verdict(row, which="full"):
     return row.verdict(which)
 
 
@@ -57,7 +57,7 @@ assert verdict(Row(5, "", Series("", "ms", [1.0, 9.0]), gate=Gate("<=", 5), quan
 
 
 def status(*rows):
-    report = Report("issue", {"busy_before": 0.0, "load_before": 0.0})
+    report = Report("full", {"busy_before": 0.0, "load_before": 0.0})
     for row in rows:
         report.add(row)
     report.table()
@@ -78,7 +78,8 @@ is "$(/usr/bin/python3 "$TEST_DIR/rules.py" "$bench" 2>&1)" "all hold" "a gate h
 
 sizes() # BYTES TENSORS: how many, the least, the most, and the sum
 {
-        "$TEST_BUILD/bench/trainer" "$1" "$2" --list | sort -n | awk 'NR == 1 { least = $1 } { sum += $1; most = $1 } END { printf "%d %d %d %.0f\n", NR, least, most, sum }'
+        "$TEST_BUILD/bench/trainer" "$1" "$2" --list | sort -n |
+                awk 'NR == 1 { least = $1 } { sum += $1; most = $1 } END { printf "%d %d %d %.0f\n", NR, least, most, sum }'
 }
 like "$(sizes 2147483648 500)" "^500 1024 671[0-9]{5} 2147483648\$" "500 tensors of 2 GiB are from 1 KiB to 64 MiB"
 is "$(sizes 102400000 100000)" "100000 1024 1024 102400000" "and 100,000 of 1 KiB are all alike"
@@ -87,8 +88,9 @@ not_ok "more tensors than numbers are refused" "$TEST_BUILD/bench/trainer" 100 5
 
 # ---- all of it, small ------------------------------------------------------------------------------------------------
 
+printf 'before\n<!-- dev/bench --paste: the table below is its output -->\nold\n<!-- end -->\nafter\n' >"$TEST_DIR/paste.md"
 start all /usr/bin/python3 "$bench/main.py" --build "$TEST_BUILD" --dir "$TEST_DIR" --json --quick --rounds=1 \
-        --bytes=4M --tensors=20 --only=save,restore,scale,idle,boundary
+        --bytes=4M --tensors=20 --paste="$TEST_DIR/paste.md"
 wait_exit all 600
 like "$status" "^[012]\$" "every part runs; whether gates hold with such sizes nobody asks"
 cat >"$TEST_DIR/look.py" <<'PYTHON'
@@ -119,7 +121,10 @@ print(len(rows), "rows")
 PYTHON
 like "$(/usr/bin/python3 "$TEST_DIR/look.py" "$TEST_DIR/all.out" "$status" 2>&1)" "^[0-9]+ rows\$" \
         "its JSON has every figure with n, min, median and max"
-like "$(cat "$TEST_DIR/all.err")" "^bench: holds=[0-9]+ fails=[0-9]+ noisy=[0-9]+ skipped=[0-9]+ gate=issue\$" "and the table ends with a count"
+like "$(cat "$TEST_DIR/all.err")" "^bench: holds=[0-9]+ fails=[0-9]+ noisy=[0-9]+ skipped=[0-9]+ gate=full\$" \
+        "and the table ends with a count"
+is "$(sed -n '1p;$p' "$TEST_DIR/paste.md" | tr '\n' ' '):$(grep -cE '^(old|bench: holds=)' "$TEST_DIR/paste.md")" "before after :1" \
+        "which stands between the marks of a file now"
 is "$(find "$TEST_DIR" -maxdepth 1 -name 'stint-bench.*')" "" "nothing is left behind on the disk"
 
 run /usr/bin/python3 "$bench/main.py" --build "$TEST_BUILD" --only=speed
