@@ -44,6 +44,7 @@ struct limits_io {
         unsigned threads;
         size_t block;  /* bytes in one call; a multiple of 4096 */
         int fresh;     /* write: into a new file, whose space is reserved first; else over what is there */
+        int cached;    /* read: through the page cache, which is emptied of this file first */
         int direct;    /* out: past the page cache; 0 where the filesystem refuses that */
 };
 

@@ -50,6 +50,7 @@ def read_options():
     p.add_argument("--quiet", action="store_true", help="no word on what is being measured")
     p.add_argument("--build", required=True, help=argparse.SUPPRESS)
     o = p.parse_args()
+    o.keep_log = o.keep
     o.only = [name for name in o.only.split(",") if name]
     for name in o.only:
         if name not in PARTS:
@@ -113,12 +114,15 @@ def main():
             measure(bench)
             show(bench)
             status = bench.report.exit_status()
+            if any(row.problem for row in bench.report.rows):
+                print(f"bench: what the programs said is in {log.name}", file=sys.stderr)
+                options.keep_log = True
         except Exception as error:  # the bench's own, not stint's: nothing can be said of any gate
             print(f"bench: cannot measure: {error}; what the programs said is in {log.name}", file=sys.stderr)
-            options.keep, status = True, 3
+            options.keep_log, status = True, 3
         finally:
             bench.end()
-            if not options.keep:
+            if not options.keep_log:
                 os.unlink(log.name)
     sys.exit(status)
 

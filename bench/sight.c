@@ -133,11 +133,12 @@ void do_trigger(struct trainer *t, long n, const char *socket_name)
 /* The final save before a limit: when it was due stands in the control page long before. */
 void do_due(struct trainer *t)
 {
-        int64_t seen_ns, due_ns = CLOCK_NEVER, now_due_ns;
+        int64_t seen_ns, due_ns = CLOCK_NEVER, now_due_ns, looked_ns, longest_ns = 0;
         const int64_t until_ns = clock_now() + TRIGGER_NS;
         int asked = 0;
 
         for (;;) {
+                looked_ns = clock_now();
                 now_due_ns = stint_poll(t->stint) ? 0 : atomic_load(&t->stint->session.page->trigger_ns);
                 if (now_due_ns == 0)
                         break;
@@ -149,9 +150,12 @@ void do_due(struct trainer *t)
                 if (++asked % 20 == 0) /* a step every millisecond: the plan follows from how long steps are */
                         stint_step(t->stint, ++t->step);
                 pause_for(LOOK_PAUSE_NS);
+                if (clock_now() > due_ns && clock_now() - looked_ns - LOOK_PAUSE_NS > longest_ns)
+                        longest_ns = clock_now() - looked_ns - LOOK_PAUSE_NS;
         }
         seen_ns = clock_now();
-        answer(t, "{\"due_ns\": %" PRId64 ", \"seen_ns\": %" PRId64 "}", due_ns, seen_ns);
+        answer(t, "{\"due_ns\": %" PRId64 ", \"seen_ns\": %" PRId64 ", \"overslept_ns\": %" PRId64 "}", due_ns, seen_ns,
+               longest_ns);
 }
 
 /* ---- the safe point with nothing to do --------------------------------------------------------------------------- */

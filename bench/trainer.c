@@ -17,7 +17,8 @@
  *      due                      waits until the control page asks for a save, and tells how late that is
  *      idle BATCHES CALLS       safe points with nothing to do, beside clock_gettime
  *      dump PATH, load PATH     the tensors one behind the other, as a program without stint saves and loads them
- *      copy WAY THREADS, write PATH fresh|over THREADS BLOCK, read PATH THREADS BLOCK      the limits (limits.h)
+ *      copy WAY THREADS, write PATH fresh|over THREADS BLOCK, read PATH direct|cached THREADS BLOCK
+ *                               the limits (limits.h)
  *      wipe, check MARK         the bytes of the state
  *      close, complete, quit
  *
@@ -348,9 +349,9 @@ static int obey(struct trainer *t, char *text)
         else if (sscanf(text, "copy %15s %ld", how, &a) == 2)
                 do_copy(t, how, (unsigned)a);
         else if (sscanf(text, "write %4095s %15s %ld %ld", word, how, &a, &b) == 4)
-                do_io(t, &(struct limits_io){ word, (unsigned)a, (size_t)b, !strcmp(how, "fresh"), 0 }, 0);
-        else if (sscanf(text, "read %4095s %ld %ld", word, &a, &b) == 3)
-                do_io(t, &(struct limits_io){ word, (unsigned)a, (size_t)b, 0, 0 }, 1);
+                do_io(t, &(struct limits_io){ word, (unsigned)a, (size_t)b, !strcmp(how, "fresh"), 0, 0 }, 0);
+        else if (sscanf(text, "read %4095s %15s %ld %ld", word, how, &a, &b) == 4)
+                do_io(t, &(struct limits_io){ word, (unsigned)a, (size_t)b, 0, !strcmp(how, "cached"), 0 }, 1);
         else if (!strcmp(what, "wipe"))
                 state_wipe(&t->state), answer(t, "{}");
         else if (!strcmp(what, "check"))
