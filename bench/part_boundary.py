@@ -114,7 +114,7 @@ def medians(parts):
 def measure(bench):
     options = bench.options
     size = min(bench.size, 1024 * MIB)
-    slice_s, slices = (600, 2) if options.long else (4 if options.quick else 15, bench.rounds)
+    slice_s, slices = (600, 2) if options.long else (4 if options.quick else 20, bench.rounds)
     bench.say(f"slices of {slice_s} s")
     try:
         today = AsToday(bench, size, slice_s, options.long)
