@@ -238,12 +238,13 @@ class Saving:
         if status != 0:
             raise Problem(f"stint save: {answer.strip()}")
         self.stall_s = max(seen["stall_ns"] for seen in trainer.answers) / 1e9
-        self.landed_s = (landed_ns - min(seen["begin_ns"] for seen in trainer.answers)) / 1e9
+        self.landed_s = (landed_ns - max(seen["end_ns"] for seen in trainer.answers)) / 1e9
+        self.whole_s = (landed_ns - min(seen["begin_ns"] for seen in trainer.answers)) / 1e9
         self.journal = [line for line in saves(directory) if line["step"] == trainer.answers[0]["step"]][-1]
 
     def told_s(self):
-        """From the snapshot until it landed, by the journal: all of it but the wait for the safe point."""
-        return self.journal["took_s"] - self.journal["delay_s"]
+        """From the snapshot until it landed, by the journal: all of it but the wait for the safe point and the copy."""
+        return self.journal["took_s"] - self.journal["delay_s"] - self.journal["copy_s"]
 
 
 # ---- the machine -----------------------------------------------------------------------------------------------------

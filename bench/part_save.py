@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """part_save: a save, 1. as training feels it and 2. until it landed, beside the limits and the peers of the same round.
 
-Two runs, since a fresh file and one that is written over have different limits: in the first every checkpoint is a new
+Landed counts from the end of the snapshot, since the copy is part 1's; the line below it, and what peers are compared with,
+count from its beginning. Two runs, since a fresh file and one that is written over have different limits: in the first every checkpoint is a new
 file, in the second the files of retired ones are used again where this stint does so. The peers play in the second.
 """
 from bench import Saving, best_of, io_name, saves
@@ -36,6 +37,7 @@ class SaveRun:
         self.trainer.ask("steps", bench.attached_ms)
         self.stall = Series(f"stall, {WORDS[kind]}")
         self.landed = Series(f"landed, {WORDS[kind]}")
+        self.whole = Series(f"landed, and the stall before it, {WORDS[kind]}")
         self.told = Series("by the journal")
         self.raw = Series(io_name(kind, self.way))
         self.components = {name: Series(name) for name in COMPONENTS}
@@ -56,6 +58,7 @@ class SaveRun:
         saved = self.save()
         self.stall.add(saved.stall_s)
         self.landed.add(saved.landed_s)
+        self.whole.add(saved.whole_s)
         self.told.add(saved.told_s())
         for name, series in self.components.items():
             series.add(saved.journal.get(name, 0.0))
@@ -74,6 +77,7 @@ class SaveRun:
         parts = ", ".join(f"{name[:-2]} {series.median:.3f}" for name, series in self.components.items())
         report.add(Row(2, self.landed.name, self.landed, self.raw, LANDED, over="figure",
                        note=f"{gigabytes:.2f} GB/s; by the journal {self.told.median:.3f} s: {parts}"))
+        report.add(Row(2, self.whole.name, self.whole, self.raw, over="figure"))
 
 
 # ---- the peers -------------------------------------------------------------------------------------------------------
@@ -99,7 +103,7 @@ def peer_rows(bench, run, peers):
     names = [peer.peer.name for peer in peers]
     for peer in peers:
         bench.report.add(Row(1, f"peer: {peer.blocked.name}", peer.blocked, run.stall, peer=True))
-        bench.report.add(Row(2, f"peer: {peer.durable.name}", peer.durable, run.landed,
+        bench.report.add(Row(2, f"peer: {peer.durable.name}", peer.durable, run.whole,
                              TORCH[run.kind] if peer.peer.name == "torch" else None, peer=True))
     if "torch" not in names:
         bench.report.add(skipped(2, "peer: torch, until synced", "torch is not installed (dev/setup --bench)",

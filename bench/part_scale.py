@@ -73,7 +73,7 @@ class Case:
         self.mark += 1
         saved = Saving(self.bench, self.trainer, self.directory, self.mark)
         self.stall.add(saved.stall_s)
-        self.landed.add(saved.landed_s)
+        self.landed.add(saved.whole_s)
 
     def begin_restores(self):
         self.trainer.end()
