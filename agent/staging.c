@@ -126,11 +126,11 @@ static int same_layout(const struct staging_job *job, const unsigned char *table
  * once: an admin who gives staging wants to know, and where nobody gives any there is nothing to say; nor of a second
  * image, which is more than anybody needs.
  */
-static int get_memory(uint64_t bytes, uint64_t spare, int *line, struct stint_error *err)
+static int get_memory(uint64_t bytes, uint64_t spare, int *line, int64_t *outlive_ns, struct stint_error *err)
 {
         static atomic_int said;
         struct stint_error why = { 0 };
-        int fd = daemon_memory(bytes, line, &why);
+        int fd = daemon_memory(bytes, line, outlive_ns, &why);
 
         if (fd >= 0)
                 return fd;
@@ -154,7 +154,7 @@ static struct staging *new_staging(uint64_t image_bytes, uint64_t spare, struct 
         }
         s->references = 1;
         s->image_bytes = image_bytes;
-        s->fd = get_memory(image_bytes, spare, &s->line, err);
+        s->fd = get_memory(image_bytes, spare, &s->line, &s->outlive_ns, err);
         if (s->fd < 0) {
                 free(s);
                 return NULL;

@@ -16,6 +16,7 @@ struct staging {
         int references;
         int fd;               /* a memfd that can neither shrink nor grow */
         int line;             /* to stintd, which gave that memory and takes it back when this closes; -1: our own */
+        int64_t outlive_ns;   /* so long stintd goes on with a write that was handed over on that line; 0: it does not */
         unsigned char *image; /* all of it, mapped */
         uint64_t image_bytes, state_bytes;
         uint64_t table_offset, hashes_offset, meta_offset, count;

@@ -93,6 +93,10 @@ static const struct wire_kind kinds[] = {
         PLAIN(DAEMON_SAVING, wire_daemon_saving),
         PLAIN(DAEMON_MEMORY, wire_daemon_memory),
         MESSAGE(DAEMON_REQUEST, wire_daemon_request, FIELD(wire_daemon_request, job)),
+        PLAIN(DAEMON_HANDOVER, wire_daemon_handover),
+        PLAIN(DAEMON_WRITTEN, wire_daemon_written),
+        PLAIN(DAEMON_SEALED, wire_daemon_sealed),
+        MESSAGE(DAEMON_FIND, wire_daemon_find, FIELD(wire_daemon_find, run_id)),
         MESSAGE(DAEMON_WELCOME, wire_daemon_welcome, FIELD(wire_daemon_welcome, job)),
         MESSAGE(DAEMON_REFUSED, wire_daemon_refused, FIELD(wire_daemon_refused, text)),
         PLAIN(DAEMON_TRIGGER, wire_daemon_trigger),
@@ -253,6 +257,10 @@ FITS(wire_daemon_plan);
 FITS(wire_daemon_saving);
 FITS(wire_daemon_memory);
 FITS(wire_daemon_request);
+FITS(wire_daemon_handover);
+FITS(wire_daemon_written);
+FITS(wire_daemon_sealed);
+FITS(wire_daemon_find);
 FITS(wire_daemon_welcome);
 FITS(wire_daemon_refused);
 FITS(wire_daemon_trigger);
@@ -286,6 +294,8 @@ AT(wire_scheduler_cluster, cluster, 16);
 AT(wire_verb_answer, text, 40);
 AT(wire_daemon_hello, run_id, 24);
 AT(wire_daemon_plan, cause, 136);
+AT(wire_daemon_handover, seal, 16);
+AT(wire_daemon_find, run_id, 32);
 AT(wire_daemon_job, job, 56);
 _Static_assert(sizeof(struct seal_metric) == SEAL_METRIC_NAME + 16, "a metric has no padding");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "messages are structs, and little-endian");

@@ -44,6 +44,7 @@ enum wire_type {
         WIRE_VERB = 160, WIRE_VERB_ANSWER,
         /* an agent or a verb -> stintd */
         WIRE_DAEMON_HELLO = 192, WIRE_DAEMON_PLAN, WIRE_DAEMON_SAVING, WIRE_DAEMON_MEMORY, WIRE_DAEMON_REQUEST,
+        WIRE_DAEMON_HANDOVER, WIRE_DAEMON_WRITTEN, WIRE_DAEMON_SEALED, WIRE_DAEMON_FIND,
         /* stintd -> an agent or a verb */
         WIRE_DAEMON_WELCOME = 208, WIRE_DAEMON_REFUSED, WIRE_DAEMON_TRIGGER, WIRE_DAEMON_ASK, WIRE_DAEMON_GRANT,
         WIRE_DAEMON_JOB, WIRE_DAEMON_DONE
@@ -530,6 +531,35 @@ struct wire_daemon_memory { /* on a connection of its own: staging of so many by
         uint64_t bytes;
 };
 
+/*
+ * On the line of a memory, with two descriptors, both open for reading and writing: the file that the image in it is
+ * written to, and that file's seal.  Answered by DONE.  When the line ends before SEALED, stintd writes the rest.
+ */
+struct wire_daemon_handover {
+        struct wire_header header;
+        int64_t within_ns;       /* from now; what is not sealed by then is given up */
+        unsigned char seal[SEAL_BYTES]; /* encoded; its hashes are still to be found */
+};
+
+struct wire_daemon_written { /* so many bytes from the beginning of the file are written, the hashes not counted */
+        struct wire_header header;
+        uint64_t bytes;
+};
+
+struct wire_daemon_sealed { /* what was handed over is done, and the descriptors can go */
+        struct wire_header header;
+        uint32_t sealed;         /* 1: the image is on disk, with this root; 0: it was given up */
+        uint32_t reserved;
+        uint64_t root;
+};
+
+struct wire_daemon_find { /* on a connection of its own, answered by GRANT or REFUSED: a snapshot that is still here */
+        struct wire_header header;
+        uint64_t bytes, root;    /* of the image, as its seal says */
+        uint32_t rank, ranks;
+        char run_id[40];
+};
+
 enum daemon_request { DAEMON_LIST = 1, DAEMON_SAVE, DAEMON_DRAIN };
 
 struct wire_daemon_request {
@@ -567,7 +597,7 @@ struct wire_daemon_ask { /* the scheduler should be asked how long this job has 
 struct wire_daemon_grant { /* ready 0: it is being made; 1, with one descriptor: here it is, every page present */
         struct wire_header header;
         uint32_t ready;
-        uint32_t reserved;
+        uint32_t outlive_s;      /* so long stintd goes on with what is handed over to it; 0: it takes nothing */
         uint64_t bytes;
 };
 
