@@ -271,8 +271,8 @@ int channel_send(int fd, const void *message, size_t n, const int *fds, int n_fd
         return 0;
 }
 
-/* Gathers the descriptors that came, at most CHANNEL_FDS: there is room for no more. */
-static int gather(struct msghdr *m, int *fds)
+/* Gathers the descriptors that came, `most` of them: there is room for no more. */
+static int gather(struct msghdr *m, int *fds, int most)
 {
         struct cmsghdr *c;
         int count = 0;
@@ -283,8 +283,8 @@ static int gather(struct msghdr *m, int *fds)
                 if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
                         continue;
                 n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-                if (n > (size_t)(CHANNEL_FDS - count))
-                        n = (size_t)(CHANNEL_FDS - count);
+                if (n > (size_t)(most - count))
+                        n = (size_t)(most - count);
                 memcpy(fds + count, CMSG_DATA(c), n * sizeof(int));
                 count += (int)n;
         }
@@ -299,35 +299,49 @@ static void close_all(const int *fds, int n)
                 close(fds[i]);
 }
 
+/* Without a place for descriptors the kernel drops them, and says that something was cut off. */
+static ssize_t receive(int fd, struct iovec *part, void *control, size_t control_bytes, struct msghdr *m,
+                       struct stint_error *err)
+{
+        ssize_t n;
+
+        /* A peer that went away without reading everything makes one ECONNRESET; what it had sent is read after that.
+         */
+        do {
+                *m = (struct msghdr){ .msg_iov = part, .msg_iovlen = 1 };
+                m->msg_control = control_bytes ? control : NULL;
+                m->msg_controllen = control_bytes;
+                n = recvmsg(fd, m, MSG_CMSG_CLOEXEC);
+        } while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+        return n < 0 ? fail(err, errno == EWOULDBLOCK ? EAGAIN : errno, "receive a message") : n;
+}
+
+static int cut_off(const struct msghdr *m, struct stint_error *err)
+{
+        error_set(err, EMSGSIZE, "%s",
+                  m->msg_flags & MSG_TRUNC
+                          ? "a message came that is longer than any of stint"
+                          : "more descriptors came with a message than belong there, or than can be open");
+        errno = EMSGSIZE;
+        return -1;
+}
+
 ssize_t channel_receive(int fd, void *buffer, size_t size, int *fds, int *n_fds, struct stint_error *err)
 {
         union channel_control control;
         struct iovec part = { .iov_base = buffer, .iov_len = size };
         struct msghdr m;
         int got[CHANNEL_FDS], count;
-        ssize_t n;
+        ssize_t n = receive(fd, &part, control.bytes, fds && n_fds ? sizeof control.bytes : 0, &m, err);
 
-        /* A peer that went away without reading everything makes one ECONNRESET; what it had sent is read after that.
-         */
-        do {
-                m = (struct msghdr){ .msg_iov = &part, .msg_iovlen = 1 };
-                m.msg_control = control.bytes;
-                m.msg_controllen = sizeof control.bytes;
-                n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
-        } while (n < 0 && (errno == EINTR || errno == ECONNRESET));
         if (n_fds)
                 *n_fds = 0;
         if (n < 0)
-                return fail(err, errno == EWOULDBLOCK ? EAGAIN : errno, "receive a message");
-        count = gather(&m, got);
-        if ((m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || (count > 0 && (!fds || !n_fds))) {
-                close_all(got, count);
-                error_set(err, EMSGSIZE, "%s",
-                          m.msg_flags & MSG_TRUNC
-                                  ? "a message came that is longer than any of stint"
-                                  : "more descriptors came with a message than belong there, or than can be open");
-                errno = EMSGSIZE;
                 return -1;
+        count = gather(&m, got, CHANNEL_FDS);
+        if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+                close_all(got, count);
+                return cut_off(&m, err);
         }
         if (n == 0) {
                 close_all(got, count);
@@ -337,6 +351,22 @@ ssize_t channel_receive(int fd, void *buffer, size_t size, int *fds, int *n_fds,
                 memcpy(fds, got, sizeof(int) * (size_t)count);
                 *n_fds = count;
         }
+        return n;
+}
+
+ssize_t channel_receive_many(int fd, void *buffer, size_t size, int *fds, int *n_fds, struct stint_error *err)
+{
+        union {
+                struct cmsghdr header; /* aligns it */
+                unsigned char bytes[CMSG_SPACE(sizeof(int) * CHANNEL_MANY)];
+        } control;
+        struct iovec part = { .iov_base = buffer, .iov_len = size };
+        struct msghdr m;
+        ssize_t n = receive(fd, &part, control.bytes, sizeof control.bytes, &m, err);
+
+        *n_fds = n < 0 ? 0 : gather(&m, fds, CHANNEL_MANY);
+        if (n >= 0 && (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+                return cut_off(&m, err);
         return n;
 }
 

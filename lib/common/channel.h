@@ -52,9 +52,18 @@ int channel_send(int fd, const void *message, size_t n, const int *fds, int n_fd
 /*
  * Receives one message into buffer and its descriptors into fds (CHANNEL_FDS places), *n_fds of them.  Answers its
  * size; 0 when the peer has closed; -1 with EAGAIN when there is none, EMSGSIZE (message or descriptors cut off: all
- * descriptors are closed).  fds and n_fds may be NULL where none belong: some that come are EMSGSIZE too.
+ * descriptors are closed).  fds and n_fds may be NULL where none belong: some that come are EMSGSIZE too, and are never
+ * open here.
  */
 ssize_t channel_receive(int fd, void *buffer, size_t size, int *fds, int *n_fds, struct stint_error *err);
+
+#define CHANNEL_MANY 253 /* most descriptors that the kernel lets anybody send beside one message */
+
+/*
+ * As channel_receive, for who must not close what came, for closing may wait for a filesystem of the sender's: all of it is
+ * in fds (CHANNEL_MANY places), *n_fds of them, and the caller's, whatever the answer.
+ */
+ssize_t channel_receive_many(int fd, void *buffer, size_t size, int *fds, int *n_fds, struct stint_error *err);
 
 /*
  * Waits until fd is readable, at most timeout_ns (CLOCK_NEVER: as long as it takes): 1 readable or closed, 0 time is
