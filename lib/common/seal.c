@@ -11,13 +11,18 @@
 #include <string.h>
 #include <unistd.h>
 #include "checksum.h"
+#include "clock.h"
 #include "durable.h"
 
 #define SEAL_VERSION 1
 #define SEAL_CHECKSUM_AT (SEAL_BYTES - 8)
 #define SEAL_USED 376 /* bytes from the magic to the last metric; zeros from there to the checksum */
 
+#define PENDING_VERSION 1
+#define PENDING_USED 88 /* magic, version, size, time and node; zeros from there to the checksum */
+
 static const char seal_magic[8] = { 'S', 'T', 'N', 'T', 'S', 'E', 'A', 'L' };
+static const char pending_magic[8] = { 'S', 'T', 'N', 'T', 'P', 'E', 'N', 'D' };
 
 /* One walk over the fields serves both directions, so that they cannot come apart: a cursor that puts, or gets. */
 struct seal_cursor {
@@ -205,11 +210,16 @@ int seal_decode(struct seal *seal, const unsigned char *bytes, size_t n, struct 
 {
         struct seal_cursor c;
         struct seal read = { 0 };
+        struct seal_pending pending;
         uint32_t version = 0;
         const char *wrong;
+        char until[32];
 
         if (n == 0)
                 return error_set(err, ENODATA, "not sealed: the seal is empty, so the save was not finished");
+        if (seal_pending_decode(&pending, bytes, n, NULL) == 0)
+                return error_set(err, ENODATA, "not sealed: stintd of node %s was to finish the save by %s", pending.node,
+                                 clock_format(until, sizeof until, pending.until_wall_ns));
         if (n != SEAL_BYTES)
                 return error_set(err, EBADMSG, "damaged seal: it has %zu bytes instead of %d", n, SEAL_BYTES);
         wrong = frame_wrong(bytes, &version);
@@ -226,6 +236,53 @@ int seal_decode(struct seal *seal, const unsigned char *bytes, size_t n, struct 
         *seal = read;
         return 0;
 }
+
+/* ---- what stands in the place of a seal -------------------------------------------------------------------------- */
+
+static void walk_pending(struct seal_cursor *c, uint32_t *version, uint32_t *size, struct seal_pending *p)
+{
+        walk_u32(c, version);
+        walk_u32(c, size);
+        walk_i64(c, &p->until_wall_ns);
+        walk_text(c, p->node, sizeof p->node);
+}
+
+void seal_pending_encode(const struct seal_pending *pending, unsigned char out[SEAL_BYTES])
+{
+        struct seal_pending copy = *pending;
+        struct seal_cursor c = { .put = out + sizeof pending_magic };
+        uint32_t version = PENDING_VERSION, size = SEAL_BYTES;
+        uint64_t sum;
+
+        memset(out, 0, SEAL_BYTES);
+        memcpy(out, pending_magic, sizeof pending_magic);
+        walk_pending(&c, &version, &size, &copy);
+        sum = checksum(out, SEAL_CHECKSUM_AT);
+        c.put = out + SEAL_CHECKSUM_AT;
+        walk_u64(&c, &sum, 8);
+}
+
+int seal_pending_decode(struct seal_pending *pending, const unsigned char *bytes, size_t n, struct stint_error *err)
+{
+        struct seal_cursor c = { .get = bytes + sizeof pending_magic };
+        struct seal_pending read;
+        uint32_t version = 0, size = 0;
+        uint64_t sum = 0;
+
+        if (n != SEAL_BYTES || memcmp(bytes, pending_magic, sizeof pending_magic) != 0)
+                return error_set(err, ENODATA, "no save is pending there");
+        walk_pending(&c, &version, &size, &read);
+        c.get = bytes + SEAL_CHECKSUM_AT;
+        walk_u64(&c, &sum, 8);
+        if (sum != checksum(bytes, SEAL_CHECKSUM_AT) || version != PENDING_VERSION || size != SEAL_BYTES ||
+            !text_holds(read.node, sizeof read.node, sizeof read.node) ||
+            !all_zero(bytes + PENDING_USED, SEAL_CHECKSUM_AT - PENDING_USED))
+                return error_set(err, ENODATA, "what says that a save is pending does not hold");
+        *pending = read;
+        return 0;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 /* Up to SEAL_BYTES + 1 bytes, so that a file too long is noticed.  Answers how many, -1 with errno. */
 static ssize_t read_up_to(int fd, unsigned char *bytes, size_t most)
@@ -246,24 +303,47 @@ static ssize_t read_up_to(int fd, unsigned char *bytes, size_t most)
         return (ssize_t)have;
 }
 
-int seal_read(struct seal *seal, const char *path, struct stint_error *err)
+/* The whole file, or one byte more than a seal has.  Answers how many; -1 with the reason. */
+static ssize_t read_file(const char *path, unsigned char bytes[SEAL_BYTES + 1], struct stint_error *err)
 {
-        unsigned char bytes[SEAL_BYTES + 1];
         ssize_t n;
         int fd = durable_open(path, NULL, err), code;
 
         if (fd < 0)
                 return -1;
-        n = read_up_to(fd, bytes, sizeof bytes);
+        n = read_up_to(fd, bytes, SEAL_BYTES + 1);
         code = errno;
         close(fd);
+        return n < 0 ? error_system(err, code, "cannot read the seal %s", path) : n;
+}
+
+int seal_read(struct seal *seal, const char *path, struct stint_error *err)
+{
+        unsigned char bytes[SEAL_BYTES + 1];
+        const ssize_t n = read_file(path, bytes, err);
+
         if (n < 0)
-                return error_system(err, code, "cannot read the seal %s", path);
+                return -1;
         if (seal_decode(seal, bytes, (size_t)n, err) < 0)
                 return error_wrap(err, "%s", path);
         return 0;
 }
 
+int seal_pending_read(struct seal_pending *pending, const char *path, struct stint_error *err)
+{
+        unsigned char bytes[SEAL_BYTES + 1];
+        const ssize_t n = read_file(path, bytes, err);
+        struct seal seal;
+
+        if (n < 0)
+                return -1;
+        if (seal_decode(&seal, bytes, (size_t)n, NULL) == 0)
+                return 1;
+        return seal_pending_decode(pending, bytes, (size_t)n, err);
+}
+
+_Static_assert(sizeof pending_magic + 8 + 8 + sizeof((struct seal_pending *)0)->node == PENDING_USED,
+               "the used part of a pending mark is the sum of its fields");
 _Static_assert(sizeof seal_magic + 8 + 96 + (SEAL_RUN_ID + 7) + SEAL_METRICS * (SEAL_METRIC_NAME + 16) == SEAL_USED,
                "the used part of a seal is the sum of its fields");
 _Static_assert(SEAL_USED <= SEAL_CHECKSUM_AT, "the fields fit before the checksum");

@@ -52,4 +52,21 @@ int seal_decode(struct seal *seal, const unsigned char *bytes, size_t n, struct 
 /* Reads and decodes the seal file at path. */
 int seal_read(struct seal *seal, const char *path, struct stint_error *err);
 
+/*
+ * What stands in the place of a seal while a file is written whose writer has somebody who goes on after its end: until
+ * then the part may still become whole.  To seal_decode it is an empty seal, which says so.
+ */
+struct seal_pending {
+        int64_t until_wall_ns; /* nanoseconds since 1970 */
+        char node[64];         /* whose stintd */
+};
+
+void seal_pending_encode(const struct seal_pending *pending, unsigned char out[SEAL_BYTES]);
+
+/* -1 with ENODATA when the bytes are none. */
+int seal_pending_decode(struct seal_pending *pending, const unsigned char *bytes, size_t n, struct stint_error *err);
+
+/* Reads and decodes it: 0 pending, 1 a seal that decodes, -1 neither (ENODATA) or not to be read. */
+int seal_pending_read(struct seal_pending *pending, const char *path, struct stint_error *err);
+
 #endif
