@@ -118,6 +118,7 @@ static void stop(struct stintd *d)
         log_notice("stopping: %d job%s of this node save%s by their own timers now", (int)d->jobs.count,
                    d->jobs.count == 1 ? "" : "s", d->jobs.count == 1 ? "s" : "");
         server_close(&d->server);
+        grants_stop(&d->grants);
         whose_close(&d->whose);
         notify_close(&d->notify);
         uv_close((uv_handle_t *)&d->term, NULL);
@@ -182,6 +183,7 @@ static void raise_limit(void)
 static void prepare(const struct settings *s)
 {
         signal(SIGPIPE, SIG_IGN);
+        signal(SIGXFSZ, SIG_IGN); /* a file that a user handed over may have a limit that is ours */
         raise_limit();
         /* libuv 1.45 and later would give file operations to io_uring; nothing here needs it. */
         setenv("UV_USE_IO_URING", "0", 1);
@@ -206,8 +208,9 @@ static int set_up(struct stintd *d, struct stint_error *err)
         if (node_expand(path, sizeof path, d->settings.socket, NULL, err) < 0 ||
             server_open(&d->server, &d->loop, &d->settings, path, d, err) < 0)
                 return -1;
+        if (grants_open(&d->grants, &d->loop, &d->settings, err) < 0)
+                return -1;
         jobs_open(&d->jobs, &d->loop, &d->settings);
-        grants_open(&d->grants, &d->loop, &d->settings);
         whose_open(&d->whose, &d->loop);
         notify_open(&d->notify, &d->loop, check_progress, d);
         return 0;

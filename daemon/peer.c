@@ -104,19 +104,41 @@ static void over(struct peer *p, const char *why)
         peer_close(p);
 }
 
+/*
+ * Only who may hand over a write sends descriptors; the kernel drops those of all others.  What has come is never closed
+ * here, whatever it came with: a filesystem in user space lets close(2) wait.
+ */
+static void take_descriptors(struct peer *p, ssize_t n, const void *bytes, const int *fds, int n_fds)
+{
+        const struct wire_header *header = bytes;
+
+        if (n > 0 && wire_check(bytes, (size_t)n, NULL) == 0 && header->type == WIRE_DAEMON_HANDOVER) {
+                requests_handover(p, bytes, fds, n_fds);
+                return;
+        }
+        requests_drop_descriptors(p, fds, n_fds);
+        over(p, "it sent descriptors that nobody asked for");
+}
+
 /* One message.  1: there may be more; 0: no more for now, or the peer is closed. */
 static int take(struct peer *p)
 {
         _Alignas(8) unsigned char bytes[WIRE_MOST];
+        const int may = requests_take_descriptors(p);
         struct stint_error err = { 0 };
+        int fds[CHANNEL_MANY], n_fds = 0;
         ssize_t n;
 
-        /* Nobody sends descriptors to stintd: any that come end the connection. */
-        n = channel_receive(p->fd, bytes, sizeof bytes, NULL, NULL, &err);
+        n = may ? channel_receive_many(p->fd, bytes, sizeof bytes, fds, &n_fds, &err)
+                : channel_receive(p->fd, bytes, sizeof bytes, NULL, NULL, &err);
         if (n < 0 && err.code == EAGAIN)
                 return 0;
-        if (n == 0 || (n < 0 && err.code == EPIPE))
+        if (n_fds > 0)
+                take_descriptors(p, n, bytes, fds, n_fds);
+        else if (n == 0 || (n < 0 && err.code == EPIPE))
                 over(p, NULL);
+        else if (n < 0 && err.code == EMSGSIZE && !may && p->grant)
+                requests_cannot_take(p);
         else if (n < 0 || wire_check(bytes, (size_t)n, &err) < 0)
                 over(p, err.text);
         else

@@ -40,6 +40,7 @@ struct peer {
         struct jobs_entry *job;         /* of an agent */
         struct grant *grant;            /* of a connection for memory */
         uint64_t memory_bytes;          /* that it asked for, until that is decided */
+        struct wire_daemon_find wanted; /* which snapshot it asked for, until that is decided */
 };
 
 /*

@@ -132,7 +132,7 @@ static void give(struct peer *p, const char *job, const char *why)
                 peer_refuse(p, EAGAIN, "whose job this process is cannot be learnt now: %s", why);
         else if (!job[0])
                 peer_refuse(p, EPERM, "this process belongs to no job, and staging is for jobs");
-        else if (grants_give(&daemon_of(p)->grants, p, p->memory_bytes, &err) < 0)
+        else if (grants_give(&daemon_of(p)->grants, p, p->memory_bytes, job, &err) < 0)
                 peer_refuse(p, err.code, "%s", err.text);
 }
 
@@ -167,6 +167,94 @@ static void on_memory(struct peer *p, const struct wire_daemon_memory *m)
                 give(p, job, "");
         else
                 ask_whose(p, on_memory_known);
+}
+
+/* Who looks for a snapshot is in a job of its user's, as who was given the memory for it. */
+static void hand(struct peer *p, const char *job, const char *why)
+{
+        struct stint_error err = { 0 };
+
+        if (!job)
+                peer_refuse(p, EAGAIN, "whose job this process is cannot be learnt now: %s", why);
+        else if (!job[0])
+                peer_refuse(p, EPERM, "this process belongs to no job, and staging is for jobs");
+        else if (grants_hand(&daemon_of(p)->grants, p, job, &err) < 0)
+                peer_refuse(p, err.code, "%s", err.text);
+}
+
+static void on_finder_known(struct whose_question *q, const char *job, const char *why)
+{
+        struct peer *p = peer_of(q);
+
+        if (!still_here(p))
+                return;
+        note_stranger(p, job, why);
+        hand(p, job, why);
+}
+
+static void on_find(struct peer *p, const struct wire_daemon_find *m)
+{
+        const char *job;
+
+        p->kind = PEER_MEMORY;
+        p->wanted = *m;
+        if (!grants_has(&daemon_of(p)->grants, p)) {
+                peer_refuse(p, ENOENT, "no such snapshot is in this node's memory");
+                return;
+        }
+        job = known_job(p);
+        if (job)
+                hand(p, job, "");
+        else
+                ask_whose(p, on_finder_known);
+}
+
+/* ---- writes that go on after their job ---------------------------------------------------------------------------- */
+
+static void done(struct peer *p, int code, uint32_t count, const char *text);
+
+int requests_take_descriptors(const struct peer *p)
+{
+        return p->kind == PEER_MEMORY && grants_take_descriptors(&daemon_of(p)->grants, p);
+}
+
+void requests_drop_descriptors(struct peer *p, const int *fds, int n_fds)
+{
+        grants_drop_descriptors(&daemon_of(p)->grants, p->user, fds, n_fds);
+}
+
+void requests_cannot_take(struct peer *p)
+{
+        done(p, EMFILE, 0, "stintd takes over no more writes now");
+}
+
+/* What does not hold is refused in words, and the memory stays: the agent goes on without us. */
+void requests_handover(struct peer *p, const struct wire_daemon_handover *m, const int *fds, int n_fds)
+{
+        struct stint_error err = { 0 };
+
+        if (grants_handover(p->grant, m, fds, n_fds, &err) < 0)
+                done(p, err.code, 0, err.text);
+        else
+                done(p, 0, 1, "");
+}
+
+static void from_memory(struct peer *p, const struct wire_header *m)
+{
+        const void *message = m;
+        struct stint_error err = { 0 };
+        int rc = -1;
+
+        if (p->grant && !p->grant->making && m->type == WIRE_DAEMON_WRITTEN)
+                rc = grants_written(p->grant, message, &err);
+        else if (p->grant && !p->grant->making && m->type == WIRE_DAEMON_SEALED)
+                rc = grants_sealed(p->grant, message, &err);
+        else if (p->grant && !p->grant->making && m->type == WIRE_DAEMON_HANDOVER)
+                done(p, EBADMSG, 0, "a write was handed over without its descriptors");
+        else
+                out_of_place(p, m);
+        if (rc < 0 && err.code)
+                peer_refuse(p, err.code, "%s", err.text);
 }
 
 /* ---- verbs ------------------------------------------------------------------------------------------------------- */
@@ -241,6 +329,9 @@ static void first_message(struct peer *p, const struct wire_header *m)
         case WIRE_DAEMON_MEMORY:
                 on_memory(p, message);
                 break;
+        case WIRE_DAEMON_FIND:
+                on_find(p, message);
+                break;
         case WIRE_DAEMON_REQUEST:
                 on_request(p, message);
                 break;
@@ -266,7 +357,7 @@ void requests_message(struct peer *p, const struct wire_header *m)
                         out_of_place(p, m);
                 break;
         case PEER_MEMORY:
-                out_of_place(p, m);
+                from_memory(p, m);
                 break;
         }
 }

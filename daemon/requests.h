@@ -8,6 +8,16 @@
 /* A message that wire_check found whole. */
 void requests_message(struct peer *p, const struct wire_header *m);
 
+/* Whether descriptors may come with its next message; others' are dropped by the kernel. */
+int requests_take_descriptors(const struct peer *p);
+
+/* A HANDOVER and what came with it, which is no longer the caller's; and such as nobody asked for. */
+void requests_handover(struct peer *p, const struct wire_daemon_handover *m, const int *fds, int n_fds);
+void requests_drop_descriptors(struct peer *p, const int *fds, int n_fds);
+
+/* A message on the line of a memory was cut off, or came with descriptors while none are taken. */
+void requests_cannot_take(struct peer *p);
+
 /* Its connection is being closed: what it had is given back. */
 void requests_gone(struct peer *p);
 

@@ -30,6 +30,7 @@ struct setting {
 
 static const struct word off[] = { { "off", 0 }, { NULL, 0 } };
 static const struct word all[] = { { "all", SETTINGS_ALL }, { NULL, 0 } };
+static const struct word yes_no[] = { { "yes", 1 }, { "no", 0 }, { NULL, 0 } };
 static const struct word ask_as[] = { { "owner", ASK_AS_OWNER }, { NULL, 0 } };
 static const struct word levels[] = { { "error", STINT_LOG_ERROR },
                                       { "warning", STINT_LOG_WARNING },
@@ -52,6 +53,18 @@ static const struct setting table[] = {
           AT(staging_bytes), 0, TERABYTES, off },
         { "StagingMemoryPerUser", SIZE, "size or all", "all", "The most of StagingMemory that one user may have.",
           AT(staging_user_bytes), 0, TERABYTES, all },
+        { "KeepStaging", DURATION, "duration or off", "600s",
+          "How long a snapshot stays in memory after its job, for a job of the same user that restores it on this node. "
+          "It goes earlier when the memory is wanted.",
+          AT(keep_ns), 0, 24 * 3600 * CLOCK_SECOND, off },
+        { "OutliveJobs", WORD, "yes or no", "yes",
+          "Whether stintd goes on writing a snapshot in its memory whose job was killed meanwhile, to the files that the "
+          "job had opened.",
+          AT(outlive), 0, 0, yes_no },
+        { "OutliveLimit", DURATION, "duration", "300s",
+          "The longest that stintd goes on writing after a job. An agent asks for about twice of what the write should "
+          "take, and the next stint waits no longer than that.",
+          AT(outlive_ns), CLOCK_SECOND, 3600 * CLOCK_SECOND, NULL },
         { "AskAs", WORD, "owner", "owner",
           "With whose rights the controller is asked about a job: owner, by the job's own stint run.", AT(ask_as), 0, 0,
           ask_as },

@@ -18,6 +18,9 @@ struct settings {
         char node[NODE_NAME];       /* "": as the machine calls itself */
         int64_t staging_bytes;      /* for all jobs together; 0: off */
         int64_t staging_user_bytes; /* of that for one user; SETTINGS_ALL: as much as there is */
+        int64_t keep_ns;            /* how long a snapshot stays after its job; 0: off */
+        int64_t outlive;            /* whether writes are taken over from jobs that end */
+        int64_t outlive_ns;         /* the longest for one of them */
         int64_t ask_as;             /* enum settings_ask_as */
         int64_t ask_every_ns;
         int64_t margin_ns;

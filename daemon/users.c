@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* users: a list by uid, which is short, and a bucket of time for each.  Called by server.c, peer.c and grants.c. */
+/* users: a list by uid, which is short, and a bucket of time for each.  Called by server.c, peer.c, grants.c and finishes.c. */
 #include "users.h"
 
 #include <stdlib.h>
@@ -15,7 +15,8 @@ static void forget_idle(struct users *users, int64_t now_ns)
         struct user **at = &users->first, *user;
 
         while ((user = *at)) {
-                if (user->connections > 0 || user->staging_bytes > 0 || now_ns - user->seen_ns < FORGET_NS) {
+                if (user->connections > 0 || user->staging_bytes > 0 || user->handed > 0 ||
+                    now_ns - user->seen_ns < FORGET_NS) {
                         at = &user->next;
                 } else {
                         *at = user->next;

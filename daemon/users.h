@@ -14,6 +14,7 @@ struct user {
         uid_t uid;
         int64_t connections;
         int64_t staging_bytes;
+        int64_t handed;    /* writes that were handed over and whose descriptors stintd still has */
         int64_t credit_ns; /* time that he may still spend on messages */
         int64_t lines_ns;  /* ... and on lines in the log */
         int64_t seen_ns;   /* when both were counted */
