@@ -156,6 +156,12 @@ static void on_save(struct agent *a, const struct wire_run_save *m)
         watch_save(&a->watch, m);
 }
 
+static void on_measured(struct agent *a, const struct wire_run_measured *m)
+{
+        a->ranks.write_ns = m->saves ? m->write_ns : 0;
+        watch_measured(&a->watch, m);
+}
+
 static int on_message(void *arg, const struct wire_header *m)
 {
         struct agent *a = arg;
@@ -165,7 +171,7 @@ static int on_message(void *arg, const struct wire_header *m)
                 watch_deadline(&a->watch, (const struct wire_run_deadline *)m);
                 break;
         case WIRE_RUN_MEASURED:
-                watch_measured(&a->watch, (const struct wire_run_measured *)m);
+                on_measured(a, (const struct wire_run_measured *)m);
                 break;
         case WIRE_RUN_BEST:
                 memcpy(&a->ranks.best, m, sizeof a->ranks.best);

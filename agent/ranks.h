@@ -103,6 +103,7 @@ struct ranks {
         struct wire_run_save save; /* the last one; save_id 0: none */
         uint32_t over_id;          /* highest save id whose RESULT has come: nothing is written for it any more */
         struct wire_run_best best;
+        int64_t write_ns;          /* what writes have cost, as `stint run` told; 0: nothing was measured */
 
         void (*on_change)(void *arg); /* a program came, went or laid out its state: time to plan again */
         void *arg;

@@ -232,6 +232,7 @@ static void start_writer(struct rank *rank, struct rank_snapshot *kept)
         w->attempt = attempt;
         w->checkpoint_step = s->checkpoint_step;
         w->staging = staging_hold(kept->staged);
+        w->expected_ns = rank->ranks->write_ns;
         fill_seal(&w->seal, rank, s);
         memcpy(w->program, rank->program, sizeof w->program);
         if (rundir_join(w->checkpoints, sizeof w->checkpoints, rank->ranks->dir, RUNDIR_CHECKPOINTS, NULL, &err) < 0) {

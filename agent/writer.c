@@ -14,6 +14,7 @@
 #include "disk.h"
 #include "durable.h"
 #include "fault.h"
+#include "handover.h"
 #include "meta.h"
 #include "pipeline.h"
 #include "slot.h"
@@ -24,6 +25,7 @@ struct part {
         char folder[RUNDIR_PATH + 192], file[RUNDIR_PATH + 256], seal[RUNDIR_PATH + 256];
         int file_fd, seal_fd;
         struct disk disk; /* of file_fd */
+        struct handover handover;
 };
 
 /* A named fault point that fails like the step it stands before. */
@@ -136,6 +138,13 @@ static int is_given_up(struct writer *w, struct stint_error *err)
         return 1;
 }
 
+static void on_progress(void *arg, uint64_t upto)
+{
+        struct part *p = arg;
+
+        handover_written(&p->handover, upto);
+}
+
 /* All of the image, with the hashes in it.  What is in the file afterwards is not on the disk yet. */
 static int write_image(struct part *p, struct writer *w, struct stint_error *err)
 {
@@ -143,11 +152,12 @@ static int write_image(struct part *p, struct writer *w, struct stint_error *err
         struct source_memory memory;
         struct pipeline line = { .disk = &p->disk, .source = &memory.source, .image_bytes = s->image_bytes,
                                  .table = s->image + s->table_offset, .hashes = s->image + s->hashes_offset,
-                                 .seal = &w->seal, .given_up = &w->given_up };
+                                 .seal = &w->seal, .given_up = &w->given_up, .on_progress = on_progress, .arg = p };
 
+        describe(w);
+        handover_begin(&p->handover, s, &w->seal, p->file_fd, p->seal_fd, w->expected_ns);
         if (disk_reserve(&p->disk, s->image_bytes, err) < 0)
                 return -1;
-        describe(w);
         source_memory_init(&memory, s->image);
         if (pipeline_run(&line, err) < 0)
                 return -1;
@@ -181,7 +191,10 @@ static int part_seal(struct part *p, const struct seal *seal, struct stint_error
             durable_pwrite(p->seal_fd, bytes, sizeof bytes, 0, p->seal, err) < 0 ||
             point("seal.after_write", p->seal, err) < 0)
                 return -1;
-        if (durable_sync(p->seal_fd, p->seal, err) < 0 || close_file(&p->seal_fd, p->seal, err) < 0 ||
+        if (durable_sync(p->seal_fd, p->seal, err) < 0)
+                return -1;
+        handover_sealed(&p->handover, seal->root);
+        if (close_file(&p->seal_fd, p->seal, err) < 0 ||
             durable_sync_dir(p->folder, err) < 0)
                 return -1;
         return point("seal.after_sync", p->seal, err);
@@ -202,9 +215,10 @@ static int save(struct writer *w, struct part *p, struct stint_error *err)
 void writer_run(struct work *work)
 {
         struct writer *w = (struct writer *)work;
-        struct part p = { .file_fd = -1, .seal_fd = -1 };
+        struct part p = { .file_fd = -1, .seal_fd = -1, .handover = { .line = -1 } };
 
         w->failed = save(w, &p, &w->err) < 0;
+        handover_end(&p.handover);
         if (p.file_fd >= 0)
                 close(p.file_fd);
         if (p.seal_fd >= 0)

@@ -26,6 +26,7 @@ struct writer {
         struct seal seal;        /* who, when and which metrics; the rest is filled in */
         char program[64];
         atomic_int given_up; /* nobody wants it any more: it ends with ECANCELED, and without a seal */
+        int64_t expected_ns; /* what writes of this run have cost; 0: nothing was measured */
 
         /* What became of it. */
         int failed;
