@@ -16,6 +16,7 @@
 #include "fault.h"
 #include "log.h"
 #include "run_begin.h"
+#include "run_pending.h"
 #include "run_story.h"
 
 #define LINGER_LIMIT (15 * CLOCK_SECOND) /* for a coordinator whose program is gone to write its verdict and end */
@@ -307,6 +308,7 @@ static int settle_leftovers(struct run *r, struct stint_error *err)
         int rc;
 
         c.events = json_array();
+        pending_await(r->o->dir, r->stint);
         rc = commit_settle(&c, &problem);
         if (rc == 0)
                 rc = commit_best(&c, NULL, &r->best, &problem);
