@@ -281,6 +281,148 @@ peer nobody
 say nobody memory 4096
 heard nobody "^REFUSED .*belongs to no job" "who is in no job gets none"
 leave nobody
+
+# ---- writes that are handed over -------------------------------------------------------------------------------------
+
+owner() # NAME [BYTES]: a job's connection with staging, all of it filled
+{
+        peer "$1"
+        echo "$started_pid 4714 $(id -u)" >"$jobs"
+        say "$1" memory "${2-1048576}"
+        wait_for_line 10 "$TEST_DIR/$1.out" "^GRANT ready"
+        say "$1" map
+        wait_for_line 10 "$TEST_DIR/$1.out" "^mapped"
+}
+
+filled() # FILE BYTES: it has so many of what `map` writes
+{
+        [ "$(tr -d '\132' <"$1" | wc -c):$(wc -c <"$1")" = "0:$2" ]
+}
+
+root_of() # SEAL: the hash of hashes that is in it
+{
+        od -An -tu8 -j88 -N8 "$1" | tr -d ' '
+}
+
+owner hands
+say hands handover "$TEST_DIR/a.h5" "$TEST_DIR/a.seal" 20000
+heard hands "^DONE 0 1" "a write can be handed over"
+say hands written 65536
+say hands hangup
+logged "job 4714: step 8, rank 0 of 1: its agent is gone: stintd goes on writing" "when its agent is gone, stintd goes on"
+logged "job 4714: step 8, rank 0 of 1: finished: sealed in .* with 960.0 KiB that its agent had not written" "and seals it"
+ok "with what was not written yet, and nothing else" test "$(head -c 65536 "$TEST_DIR/a.h5" | tr -d '\0' | wc -c)" -eq 0
+tail -c +65537 "$TEST_DIR/a.h5" >"$TEST_DIR/a.rest"
+ok "the rest is what was in staging" filled "$TEST_DIR/a.rest" 983040
+leave hands
+
+root=$(root_of "$TEST_DIR/a.seal")
+peer finds
+echo "$started_pid 4714 $(id -u)" >"$jobs"
+say finds find 1048576 "$root"
+heard finds "^GRANT ready 1048576" "its snapshot is still there for the next job"
+say finds look
+heard finds "^kept 256 pages" "as it was"
+peer finds2
+echo "$started_pid 4714 $(id -u)" >"$jobs"
+say finds2 find 1048576 "$root"
+heard finds2 "^REFUSED 2 " "for one at a time"
+leave finds2
+leave finds
+peer finds3
+echo "$started_pid 4714 $(id -u)" >"$jobs"
+say finds3 find 1048576 "$((root - 1))"
+heard finds3 "^REFUSED 2 " "another than what is there is not"
+leave finds3
+peer finds4
+say finds4 find 1048576 "$root"
+heard finds4 "^REFUSED 1 .*belongs to no job" "and who is in no job has none"
+leave finds4
+if [ "$(id -u)" -eq 0 ]; then
+        peer thief setpriv --reuid 65534 --regid 65534 --clear-groups
+        echo "$started_pid 4715 65534" >"$jobs"
+        say thief find 1048576 "$root"
+        heard thief "^REFUSED 2 " "to another user there is none"
+        leave thief
+else
+        skip "not root" "to another user there is none"
+fi
+owner needs 6000000
+pass "memory that is needed takes the place of what is kept"
+leave needs
+peer finds5
+echo "$started_pid 4714 $(id -u)" >"$jobs"
+say finds5 find 1048576 "$root"
+heard finds5 "^REFUSED 2 " "which then is gone"
+leave finds5
+
+owner done
+say done handover "$TEST_DIR/b.h5" "$TEST_DIR/b.seal" 20000
+heard done "^DONE 0 1" "another write is handed over"
+say done sealed 0
+say done handover "$TEST_DIR/c.h5" "$TEST_DIR/c.seal" 20000
+ok "and after its end the next one" wait_for 10 "its answer" bash -c "[ \$(grep -c '^DONE 0 1' '$TEST_DIR/done.out') -eq 2 ]"
+say done sealed 4242
+say done look
+heard done "^kept" "which is sealed"
+say done hangup
+heard done "^closed" "before its agent goes"
+leave done
+peer finds6
+echo "$started_pid 4714 $(id -u)" >"$jobs"
+say finds6 find 1048576 4242
+heard finds6 "^GRANT ready" "what its agent sealed is kept too"
+leave finds6
+is "$(wc -c <"$TEST_DIR/b.h5"):$(wc -c <"$TEST_DIR/c.h5")" "0:0" "and neither file is touched"
+
+# What is no file of the owner's, or not open for both, or does not fit.
+mkfifo "$TEST_DIR/fifo"
+wrong=0
+refused() # TEXT REGEX FILE SEAL MS [BYTES]
+{
+        local name=wrong$((wrong += 1))
+        owner "$name"
+        say "$name" handover "${@:3}"
+        heard "$name" "^DONE [1-9][0-9]* 0 .*$2" "$1 is refused"
+        say "$name" look
+        heard "$name" "^kept 256 pages" "and the memory stays"
+        leave "$name"
+}
+refused "a file that is only to be read" "the file is not open for reading and writing" "r:$TEST_DIR/b.h5" "$TEST_DIR/d.seal" 5000
+refused "one that is only to be written" "the file is not open for reading and writing" "w:$TEST_DIR/b.h5" "$TEST_DIR/d.seal" 5000
+refused "one that is only named" "the file is not open for reading and writing" "p:$TEST_DIR/b.h5" "$TEST_DIR/d.seal" 5000
+refused "one that is appended to" "the file is open for appending" "a:$TEST_DIR/b.h5" "$TEST_DIR/d.seal" 5000
+refused "a seal that is only to be read" "its seal is not open for reading and writing" "$TEST_DIR/d.h5" "r:$TEST_DIR/b.seal" 5000
+refused "a folder" "the file is not open for reading and writing" "r:$TEST_DIR" "$TEST_DIR/d.seal" 5000
+refused "one descriptor" "with two descriptors" "$TEST_DIR/d.h5" - 5000
+refused "none" "without its descriptors" - - 5000
+refused "a file of another size" "cannot come from 1048576 bytes" "$TEST_DIR/d.h5" "$TEST_DIR/d.seal" 5000 1048577
+refused "a write without a time" "without a time" "$TEST_DIR/d.h5" "$TEST_DIR/d.seal" 0
+
+unfinished() # TEXT REGEX FILE SEAL: it is taken, and nothing comes of it
+{
+        local name=never$((wrong += 1))
+        owner "$name"
+        say "$name" handover "$3" "$4" 5000
+        heard "$name" "^DONE 0 1" "$1 is taken"
+        say "$name" hangup
+        ok "and not written: $2" wait_for_line 10 "$TEST_DIR/$daemon_name.err" "not finished: $2"
+        leave "$name"
+}
+unfinished "a device" "the file is no regular file" /dev/null "$TEST_DIR/e.seal"
+unfinished "a pipe" "the file is no regular file" "$TEST_DIR/fifo" "$TEST_DIR/f.seal"
+unfinished "a file that is its own seal" "the file and its seal are the same" "$TEST_DIR/g.h5" "$TEST_DIR/g.h5"
+unfinished "a seal that is not marked" "its seal does not say that it is to be finished" "$TEST_DIR/h.h5" "u:$TEST_DIR/h.h5.seal"
+if [ "$(id -u)" -eq 0 ]; then
+        : >"$TEST_DIR/others.h5"
+        chown 65534 "$TEST_DIR/others.h5"
+        unfinished "a file of another user" "the file belongs to uid 65534, and its writer was uid 0" "$TEST_DIR/others.h5" "$TEST_DIR/i.seal"
+        is "$(wc -c <"$TEST_DIR/others.h5")" 0 "which stays empty"
+else
+        skip "not root" "a file of another user is not written"
+fi
+for i in e f i; do ! [ -s "$TEST_DIR/$i.seal" ] || [ "$(head -c 8 "$TEST_DIR/$i.seal")" = STNTPEND ] || fail "seal $i is sealed"; done
+
 peer kept # until the daemon ends
 echo "$started_pid 4713 $(id -u)" >"$jobs"
 say kept memory 4194304

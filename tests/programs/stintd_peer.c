@@ -8,16 +8,24 @@
  *      asked                            the plans that follow say that the final save was asked for
  *      saving begun|landed|failed WORD  a save with this reason
  *      memory BYTES                     staging
+ *      find BYTES ROOT                  a snapshot of rank 0 of 1 that is still there
+ *      handover FILE SEAL MS [BYTES]    a write from that memory.  Both are opened, made where they are not there, and the
+ *                                       seal is marked; "r:PATH", "w:PATH", "a:PATH", "p:PATH": only to be read, written,
+ *                                       appended to, or named; "u:PATH": not marked; "-": no descriptor.  BYTES: of the
+ *                                       file, instead of the memory's
+ *      written BYTES                    so far
+ *      sealed ROOT                      it is on disk; 0: it was given up
  *      request list|save|drain [JOB]
  *      bytes TYPE SIZE SENT             a header that says TYPE and SIZE, in a datagram of SENT bytes
  *      descriptor                       a plan with a descriptor beside it
  *      flood N                          so many plans, as fast as they are taken
- *      map                              the memory that came: mapped, filled, and looked at again at `look`
+ *      map                              the memory that came: mapped, filled, and looked at at `look`
  *      look
  *      hangup                           closes the connection, and goes on
  *      quit                             closes; so does the end of stdin
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -29,7 +37,11 @@
 #include "channel.h"
 #include "clock.h"
 #include "deadline.h"
+#include "seal.h"
+#include "table.h"
 #include "wire.h"
+
+#define RUN_ID "00112233445566778899aabbccddeeff"
 
 static int line_fd = -1, memory_fd = -1;
 static int final_asked;
@@ -57,7 +69,7 @@ static void say_hello(void)
         struct wire_daemon_hello m = { .oldest = WIRE_VERSION, .newest = WIRE_VERSION, .stint = 3 };
 
         WIRE_INIT(&m, WIRE_DAEMON_HELLO);
-        wire_text(m.run_id, sizeof m.run_id, "00112233445566778899aabbccddeeff");
+        wire_text(m.run_id, sizeof m.run_id, RUN_ID);
         tell(&m, sizeof m, NULL, 0);
 }
 
@@ -124,6 +136,109 @@ static void say_memory(const char *words)
         tell(&m, sizeof m, NULL, 0);
 }
 
+static void say_find(const char *words)
+{
+        struct wire_daemon_find m = { .ranks = 1 };
+
+        WIRE_INIT(&m, WIRE_DAEMON_FIND);
+        sscanf(words, "%" SCNu64 " %" SCNu64, &m.bytes, &m.root);
+        wire_text(m.run_id, sizeof m.run_id, RUN_ID);
+        tell(&m, sizeof m, NULL, 0);
+}
+
+/* ---- a write that is handed over ---------------------------------------------------------------------------------- */
+
+static int open_as(const char *word)
+{
+        const int has_mode = word[0] && word[1] == ':';
+        const char *path = has_mode ? word + 2 : word;
+        int fd;
+
+        switch (has_mode ? word[0] : ' ') {
+        case 'r':
+                fd = open(path, O_RDONLY | O_CLOEXEC);
+                break;
+        case 'w':
+                fd = open(path, O_WRONLY | O_CLOEXEC);
+                break;
+        case 'a':
+                fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
+                break;
+        case 'p':
+                fd = open(path, O_PATH | O_CLOEXEC);
+                break;
+        default:
+                fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+                break;
+        }
+        if (fd < 0)
+                printf("cannot open %s: %s\n", path, strerror(errno));
+        return fd;
+}
+
+static void mark(int fd)
+{
+        struct seal_pending pending = { .until_wall_ns = clock_wall() + 60 * CLOCK_SECOND, .node = "here" };
+        unsigned char bytes[SEAL_BYTES];
+
+        seal_pending_encode(&pending, bytes);
+        if (pwrite(fd, bytes, sizeof bytes, 0) < 0)
+                printf("cannot mark: %s\n", strerror(errno));
+}
+
+/* An image without a tensor: all of it is what is around them. */
+static struct seal seal_of(uint64_t bytes)
+{
+        struct seal seal = { .ranks = 1, .stint = 3, .step = 8, .file_bytes = bytes, .record_bytes = TABLE_RECORD_FIXED };
+
+        strcpy(seal.run_id, RUN_ID);
+        return seal;
+}
+
+static void say_handover(const char *words)
+{
+        struct wire_daemon_handover m = { .within_ns = 0 };
+        char file[128] = "-", seal_file[128] = "-";
+        uint64_t bytes = memory_bytes;
+        struct seal seal;
+        int fds[2], n_fds = 0;
+        long ms = 0;
+
+        sscanf(words, "%127s %127s %ld %" SCNu64, file, seal_file, &ms, &bytes);
+        WIRE_INIT(&m, WIRE_DAEMON_HANDOVER);
+        m.within_ns = ms * CLOCK_MS;
+        seal = seal_of(bytes);
+        seal_encode(&seal, m.seal);
+        if (strcmp(file, "-") != 0)
+                fds[n_fds++] = open_as(file);
+        if (strcmp(seal_file, "-") != 0)
+                fds[n_fds++] = open_as(seal_file);
+        if (n_fds == 2 && seal_file[1] != ':')
+                mark(fds[1]);
+        tell(&m, sizeof m, fds, n_fds);
+        while (n_fds > 0)
+                close(fds[--n_fds]);
+}
+
+static void say_written(const char *words)
+{
+        struct wire_daemon_written m = { .bytes = strtoull(words, NULL, 10) };
+
+        WIRE_INIT(&m, WIRE_DAEMON_WRITTEN);
+        tell(&m, sizeof m, NULL, 0);
+}
+
+static void say_sealed(const char *words)
+{
+        struct wire_daemon_sealed m = { .root = strtoull(words, NULL, 10) };
+
+        WIRE_INIT(&m, WIRE_DAEMON_SEALED);
+        m.sealed = m.root != 0;
+        tell(&m, sizeof m, NULL, 0);
+}
+
+/* ---- what nobody should say --------------------------------------------------------------------------------------- */
+
 static void say_bytes(const char *words)
 {
         static unsigned char bytes[2 * WIRE_MOST];
@@ -154,13 +269,22 @@ static void flood(long n)
         printf("flooded\n");
 }
 
+static int reach(void)
+{
+        if (memory)
+                return 0;
+        memory = mmap(NULL, memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
+        if (memory != MAP_FAILED)
+                return 0;
+        printf("cannot map: %s\n", strerror(errno));
+        memory = NULL;
+        return -1;
+}
+
 static void map(void)
 {
-        memory = mmap(NULL, memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
-        if (memory == MAP_FAILED) {
-                printf("cannot map: %s\n", strerror(errno));
+        if (reach() < 0)
                 return;
-        }
         memset(memory, 0x5a, memory_bytes);
         printf("mapped\n");
 }
@@ -169,6 +293,8 @@ static void look(void)
 {
         uint64_t i, kept = 0;
 
+        if (reach() < 0)
+                return;
         for (i = 0; i < memory_bytes; i += 4096)
                 kept += memory[i] == 0x5a;
         printf("kept %" PRIu64 " pages\n", kept);
@@ -264,6 +390,14 @@ static void carry_out(char *text)
                 say_saving(words);
         else if (!strcmp(text, "memory"))
                 say_memory(words);
+        else if (!strcmp(text, "find"))
+                say_find(words);
+        else if (!strcmp(text, "handover"))
+                say_handover(words);
+        else if (!strcmp(text, "written"))
+                say_written(words);
+        else if (!strcmp(text, "sealed"))
+                say_sealed(words);
         else if (!strcmp(text, "request"))
                 say_request(words);
         else if (!strcmp(text, "bytes"))

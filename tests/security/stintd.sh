@@ -79,6 +79,58 @@ wait_for_line 20 "$TEST_DIR/heir.out" '^said'
 is "$(tail -n 1 "$TEST_DIR/heir.out")" "said 1, refused 0, closed 1, silent 0, answered." "who has the connection of a process that has ended is not taken for it"
 wait_exit heir 10
 
+# ---- writes that are handed over -------------------------------------------------------------------------------------
+
+# The intruder has a job too, and memory for it: what he hands over must be his own, and what it costs stintd has an end.
+in_job() # NAME COMMAND...: as the intruder, with a script from descriptor 9, in job 4713
+{
+        mkfifo -m 644 "$TEST_DIR/$1.in"
+        # shellcheck disable=SC2016
+        start "$1" "${as_intruder[@]}" bash -c 'echo $$; exec stintd_peer "$0" <"$1"' "$daemon_socket" "$TEST_DIR/$1.in"
+        exec 9>"$TEST_DIR/$1.in"
+        wait_for_line 10 "$TEST_DIR/$1.out" '^connected'
+        echo "$(sed -n 1p "$TEST_DIR/$1.out") 4713 $intruder_uid" >>"$TEST_DIR/jobs"
+        echo "memory 1048576" >&9
+        wait_for_line 10 "$TEST_DIR/$1.out" '^GRANT ready'
+        echo map >&9
+}
+out_of_job() # NAME
+{
+        echo quit >&9
+        exec 9>&-
+        wait_exit "$1" 20
+}
+install -m 666 -o "$victim_uid" /dev/null "$TEST_DIR/victims.h5"
+install -m 666 -o "$victim_uid" /dev/null "$TEST_DIR/victims.seal"
+for which in h5 seal; do
+        in_job "hands-$which"
+        if [ "$which" = h5 ]; then
+                echo "handover $TEST_DIR/victims.h5 $intruder/a.seal 5000" >&9
+        else
+                echo "handover $intruder/b.h5 $TEST_DIR/victims.seal 5000" >&9
+        fi
+        wait_for_line 10 "$TEST_DIR/hands-$which.out" '^DONE 0 1'
+        out_of_job "hands-$which"
+        ok "a $which of another user's, which he may write to himself, is not written by stintd" \
+                wait_for_line 10 "$daemon_log" "job 4713: .*not finished: (the file|its seal) belongs to uid $victim_uid"
+done
+is "$(wc -c <"$TEST_DIR/victims.h5")" 0 "and nothing is in it"
+in_job scribbler # his own file, while his other process writes on in the staging: it is his own checkpoint that he spoils
+echo "handover $intruder/c.h5 $intruder/c.seal 20000" >&9
+wait_for_line 10 "$TEST_DIR/scribbler.out" '^DONE 0 1'
+out_of_job scribbler
+ok "his own is" wait_for_line 10 "$daemon_log" "job 4713: step 8, rank 0 of 1: finished"
+in_job many
+for i in $(seq 300); do printf 'handover %s/d.h5 %s/d.seal 5000\nsealed 0\n' "$intruder" "$intruder"; done >&9
+ok "hundreds of hand-overs are heard one after another" wait_for 60 "300 answers" bash -c "[ \$(grep -c '^DONE 0 1' '$TEST_DIR/many.out') -ge 300 ]"
+echo "handover $intruder/d.h5 $intruder/d.seal 5000" >&9
+echo "handover $intruder/d.h5 $intruder/d.seal 5000" >&9
+ok "two at once are refused" wait_for_line 10 "$TEST_DIR/many.out" '^DONE 16 0 '
+echo "descriptor" >&9
+ok "and descriptors that nobody asked for end the line" wait_for_line 10 "$TEST_DIR/many.out" '^closed'
+out_of_job many
+lives "hundreds of hand-overs and what nobody asked for"
+
 # ---- floods ----------------------------------------------------------------------------------------------------------
 
 # Beside the victim's agent there is one whose deadline comes soon: its save is ordered in time.
@@ -134,6 +186,7 @@ attack junk churn "$daemon_socket" connect
 saves=$(count_events "$run" save "$landed")
 for name in second third fourth; do
         kill -KILL "$daemon_pid"
+        wait_for 10 "its end" tap_is_over "$daemon_pid"
         daemon "$name"
         wait_for_line 60 "$daemon_log" "job 4711: stint 1 of run .* is here"
 done

@@ -162,6 +162,35 @@ START_TEST(too_many_descriptors_are_refused_and_all_closed)
 }
 END_TEST
 
+START_TEST(who_takes_many_has_all_that_came_whatever_came_with_them)
+{
+        int s[2], fds[CHANNEL_MANY], n_fds, i, before;
+        struct stint_error err;
+        char byte;
+
+        pair(s, SOCK_NONBLOCK);
+        before = open_descriptors();
+        send_raw(s[0], 1, 16);
+        ck_assert_int_eq(channel_receive_many(s[1], &byte, 1, fds, &n_fds, &err), 1);
+        ck_assert_int_eq(n_fds, 16);
+        ck_assert_int_eq(open_descriptors(), before + 16);
+        for (i = 0; i < n_fds; i++)
+                close(fds[i]);
+        send_raw(s[0], 2, 3); /* too long a message */
+        ck_assert_int_eq(channel_receive_many(s[1], &byte, 1, fds, &n_fds, &err), -1);
+        ck_assert_int_eq(err.code, EMSGSIZE);
+        ck_assert_int_eq(n_fds, 3);
+        for (i = 0; i < n_fds; i++)
+                close(fds[i]);
+        ck_assert_int_eq(channel_receive_many(s[1], &byte, 1, fds, &n_fds, &err), -1);
+        ck_assert_int_eq(err.code, EAGAIN);
+        ck_assert_int_eq(n_fds, 0);
+        ck_assert_int_eq(open_descriptors(), before);
+        close(s[0]);
+        close(s[1]);
+}
+END_TEST
+
 START_TEST(descriptors_where_none_belong_are_refused_and_closed)
 {
         struct stint_error err;
@@ -511,6 +540,7 @@ int main(void)
         tcase_add_test(all, messages_that_cannot_be_are_not_sent);
         tcase_add_test(all, descriptors_arrive_beside_their_message_and_close_on_exec);
         tcase_add_test(all, too_many_descriptors_are_refused_and_all_closed);
+        tcase_add_test(all, who_takes_many_has_all_that_came_whatever_came_with_them);
         tcase_add_test(all, descriptors_where_none_belong_are_refused_and_closed);
         tcase_add_test(all, a_message_too_long_for_the_buffer_is_refused_with_its_descriptors);
         if (!under_valgrind())

@@ -226,6 +226,60 @@ static void write_file(const char *path, const void *bytes, size_t n)
         ck_assert_int_eq(close(fd), 0);
 }
 
+START_TEST(a_pending_mark_is_an_empty_seal_that_says_by_whom_and_until_when)
+{
+        const struct seal_pending mark = { .until_wall_ns = INT64_C(1764000000123456789), .node = "n17" };
+        unsigned char bytes[SEAL_BYTES];
+        struct seal_pending read;
+        struct seal s;
+        struct stint_error err = { 0 };
+        int i;
+
+        seal_pending_encode(&mark, bytes);
+        ck_assert_int_eq(seal_pending_decode(&read, bytes, sizeof bytes, &err), 0);
+        ck_assert_int_eq(read.until_wall_ns, mark.until_wall_ns);
+        ck_assert_str_eq(read.node, "n17");
+        ck_assert_int_eq(seal_decode(&s, bytes, sizeof bytes, &err), -1);
+        ck_assert_int_eq(err.code, ENODATA);
+        ck_assert_ptr_nonnull(strstr(err.text, "stintd of node n17 was to finish the save by 2025-11-24T16:00:00"));
+        for (i = 0; i < SEAL_BYTES * 8; i++) {
+                bytes[i / 8] ^= (unsigned char)(1 << i % 8);
+                ck_assert_int_eq(seal_pending_decode(&read, bytes, sizeof bytes, &err), -1);
+                ck_assert_int_eq(err.code, ENODATA);
+                bytes[i / 8] ^= (unsigned char)(1 << i % 8);
+        }
+        ck_assert_int_eq(seal_pending_decode(&read, bytes, SEAL_BYTES - 1, &err), -1);
+        ck_assert_int_eq(seal_pending_decode(&read, bytes, 0, &err), -1);
+}
+END_TEST
+
+START_TEST(a_file_in_the_place_of_a_seal_is_told_apart)
+{
+        const struct seal_pending mark = { .until_wall_ns = 5, .node = "n1" };
+        const struct seal s = example();
+        unsigned char bytes[SEAL_BYTES];
+        struct seal_pending read;
+        struct stint_error err = { 0 };
+        char path[] = "/tmp/stint-test-seal.XXXXXX";
+        int fd = mkstemp(path);
+
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(seal_pending_read(&read, path, &err), -1);
+        ck_assert_int_eq(err.code, ENODATA);
+        seal_pending_encode(&mark, bytes);
+        ck_assert_int_eq(pwrite(fd, bytes, sizeof bytes, 0), SEAL_BYTES);
+        ck_assert_int_eq(seal_pending_read(&read, path, &err), 0);
+        ck_assert_str_eq(read.node, "n1");
+        seal_encode(&s, bytes);
+        ck_assert_int_eq(pwrite(fd, bytes, sizeof bytes, 0), SEAL_BYTES);
+        ck_assert_int_eq(seal_pending_read(&read, path, &err), 1);
+        close(fd);
+        unlink(path);
+        ck_assert_int_eq(seal_pending_read(&read, path, &err), -1);
+        ck_assert_int_eq(err.code, ENOENT);
+}
+END_TEST
+
 START_TEST(a_seal_is_read_from_its_file)
 {
         char path[] = "/tmp/stint-test-seal.XXXXXX";
@@ -270,6 +324,8 @@ int main(void)
         tcase_add_test(all, fields_that_no_writer_writes_are_refused_under_a_right_checksum);
         tcase_add_test(all, what_lies_behind_texts_in_memory_does_not_reach_the_file);
         tcase_add_test(all, any_state_of_the_struct_encodes_to_something_that_can_be_told_apart);
+        tcase_add_test(all, a_pending_mark_is_an_empty_seal_that_says_by_whom_and_until_when);
+        tcase_add_test(all, a_file_in_the_place_of_a_seal_is_told_apart);
         tcase_add_test(all, a_seal_is_read_from_its_file);
         suite_add_tcase(suite, all);
         runner = srunner_create(suite);

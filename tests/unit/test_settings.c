@@ -44,6 +44,8 @@ START_TEST(without_a_file_the_defaults_hold)
         ck_assert_int_eq(s.staging_bytes, 0);
         ck_assert_int_eq(s.ask_every_ns, 300 * CLOCK_SECOND);
         ck_assert_int_eq(s.log_level, STINT_LOG_NOTICE);
+        ck_assert_int_eq(s.outlive, 1);
+        ck_assert_int_eq(s.keep_ns, 600 * CLOCK_SECOND);
         ck_assert_int_eq(settings_read(&s, "/nowhere/stint.conf", &err), -1);
         ck_assert_int_eq(err.code, ENOENT);
 }
@@ -70,6 +72,10 @@ START_TEST(values_have_their_units)
         ck_assert_int_eq(read_text(&s, "StagingMemory=off\nStagingMemoryPerUser=all\nAskAs=owner\n", &err), 0);
         ck_assert_int_eq(s.staging_bytes, 0);
         ck_assert_int_eq(s.staging_user_bytes, SETTINGS_ALL);
+        ck_assert_int_eq(read_text(&s, "KeepStaging=off\nOutliveJobs=no\nOutliveLimit=90s\n", &err), 0);
+        ck_assert_int_eq(s.keep_ns, 0);
+        ck_assert_int_eq(s.outlive, 0);
+        ck_assert_int_eq(s.outlive_ns, 90 * CLOCK_SECOND);
 }
 END_TEST
 

@@ -20,7 +20,7 @@ static const struct {
         { WIRE_AGENT_RESTORE_DONE, 1 }, { WIRE_AGENT_DIED, 1 }, { WIRE_SCHEDULER_ASK, 2 }, { WIRE_SCHEDULER_ANSWER, 2 },
         { WIRE_SCHEDULER_CLUSTER, 8 }, { WIRE_VERB_ANSWER, 1 },
         { WIRE_DAEMON_HELLO, 1 }, { WIRE_DAEMON_REQUEST, 1 }, { WIRE_DAEMON_WELCOME, 1 }, { WIRE_DAEMON_REFUSED, 1 },
-        { WIRE_DAEMON_JOB, 3 }, { WIRE_DAEMON_DONE, 1 },
+        { WIRE_DAEMON_JOB, 3 }, { WIRE_DAEMON_DONE, 1 }, { WIRE_DAEMON_FIND, 1 },
 };
 
 static uint64_t random_state = 88172645463325252u;
@@ -65,7 +65,7 @@ START_TEST(every_type_there_is_has_a_name_and_a_size)
                 ck_assert_uint_le(wire_size(type), WIRE_MOST);
                 ck_assert_str_ne(wire_name(type), "unknown message");
         }
-        ck_assert_uint_eq(count, 59);
+        ck_assert_uint_eq(count, 63);
         ck_assert_uint_eq(wire_size(0), 0);
         ck_assert_uint_eq(wire_size(UINT32_MAX), 0);
         ck_assert_str_eq(wire_name(WIRE_HELLO), "HELLO");
