@@ -26,7 +26,10 @@ struct handover {
 void handover_begin(struct handover *h, const struct staging *staging, const struct seal *seal, int file_fd, int seal_fd,
                     int64_t expected_ns);
 
-/* All bytes before this one are written, but for the hashes: the end of what is contiguous. */
+/*
+ * All bytes before this one are written, but for the pages (of 4096 bytes) that hold hashes, and for a last page that is not
+ * full.  On any thread, one call at a time.
+ */
 void handover_written(struct handover *h, uint64_t bytes);
 
 /* The seal with this root is on disk. */

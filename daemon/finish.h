@@ -29,7 +29,7 @@ struct finish {
         uid_t uid;           /* whose the files must be */
         struct seal seal;    /* what the image says of itself; its hashes are found here */
         uint64_t image_bytes;
-        uint64_t written;    /* so much of the file is written, the hashes not counted */
+        uint64_t written;    /* so much of the file is written, but for pages with hashes and a last one not full */
         int64_t until_ns;    /* what is not sealed by then is given up */
         atomic_int stop;     /* for the thread: there is no more time */
 

@@ -541,7 +541,7 @@ struct wire_daemon_handover {
         unsigned char seal[SEAL_BYTES]; /* encoded; its hashes are still to be found */
 };
 
-struct wire_daemon_written { /* so many bytes from the beginning of the file are written, the hashes not counted */
+struct wire_daemon_written { /* so many bytes are written, but for the pages with the hashes and a last one not full */
         struct wire_header header;
         uint64_t bytes;
 };

@@ -101,9 +101,19 @@ END_TEST
 START_TEST(what_was_written_already_is_not_written_again)
 {
         f.written = UINT64_C(8) << 20;
-        ck_assert_int_eq(durable_pwrite(f.file_fd, image, f.written, 0, file_path, &err), 0);
+        ck_assert_int_eq(durable_pwrite(f.file_fd, image + 4096, f.written - 4096, 4096, file_path, &err), 0);
         ck_assert_msg(finish_write(&f, &err) == 0, "%s", err.text);
-        ck_assert_uint_lt(f.wrote, BYTES - f.written + 8192);
+        ck_assert_uint_le(f.wrote, BYTES - f.written + 4096 + 8); /* the page with the hash, and the hash */
+        holds();
+}
+END_TEST
+
+START_TEST(one_that_was_written_but_for_its_end_and_its_hashes_is_completed)
+{
+        f.written = BYTES;
+        ck_assert_int_eq(durable_pwrite(f.file_fd, image + 4096, BYTES - 4096 - 1, 4096, file_path, &err), 0);
+        ck_assert_msg(finish_write(&f, &err) == 0, "%s", err.text);
+        ck_assert_uint_le(f.wrote, 4096 + 8 + 4096);
         holds();
 }
 END_TEST
@@ -112,8 +122,8 @@ START_TEST(a_file_that_goes_past_the_page_cache_is_finished)
 {
         if (fcntl(f.file_fd, F_SETFL, O_DIRECT) < 0)
                 return; /* a filesystem without it */
-        f.written = 4096 + 17; /* within a block */
-        ck_assert_int_eq(pwrite(f.file_fd, image, 4096, 0), 4096);
+        f.written = 8192 + 17; /* within a page */
+        ck_assert_int_eq(pwrite(f.file_fd, image + 4096, 4096, 4096), 4096);
         ck_assert_msg(finish_write(&f, &err) == 0, "%s", err.text);
         holds();
 }
@@ -272,6 +282,7 @@ int main(void)
         tcase_add_checked_fixture(tcase, set_up, clean_up);
         tcase_add_test(tcase, a_write_that_had_not_begun_is_written_whole);
         tcase_add_test(tcase, what_was_written_already_is_not_written_again);
+        tcase_add_test(tcase, one_that_was_written_but_for_its_end_and_its_hashes_is_completed);
         tcase_add_test(tcase, a_file_that_goes_past_the_page_cache_is_finished);
         tcase_add_test(tcase, the_slot_of_a_longer_file_is_cut);
         tcase_add_test(tcase, a_hole_in_the_image_is_zeros);
