@@ -21,10 +21,13 @@
 
 int64_t handover_within(int64_t expected_ns, uint64_t bytes, int64_t most_ns)
 {
+        const uint64_t guess_s = bytes / (uint64_t)DEADLINE_GUESS_RATE;
         int64_t within_ns = expected_ns;
 
+        if (within_ns <= 0 && guess_s >= (uint64_t)(most_ns / CLOCK_SECOND))
+                return most_ns;
         if (within_ns <= 0)
-                within_ns = (int64_t)(bytes / (uint64_t)DEADLINE_GUESS_RATE) * CLOCK_SECOND + DEADLINE_GUESS_FIXED;
+                within_ns = (int64_t)guess_s * CLOCK_SECOND + DEADLINE_GUESS_FIXED;
         if (within_ns > most_ns / 2)
                 return most_ns;
         within_ns = 2 * within_ns + SPARE_NS;
