@@ -47,6 +47,12 @@ static int trains(const struct rank *rank)
         return rank->known && !rank->gone;
 }
 
+/* How long stintd would go on with a write of this rank: not at all before its staging is there, and from our own memory. */
+static int64_t outlive_of(const struct rank *rank)
+{
+        return rank->staging && rank->staging->line >= 0 ? rank->staging->outlive_ns : 0;
+}
+
 /*
  * All ranks together: the slowest sets the pace, the one with the fewest steps says how much is known of it.  Training
  * began when the last of them reached its first safe point.
@@ -64,6 +70,7 @@ static int gather(struct watch *w)
         in->agree_every = 1;
         in->state_bytes = 0;
         in->flying_since_ns = 0;
+        in->outlive_ns = w->outlives ? CLOCK_NEVER : 0;
         for (rank = w->ranks->first; rank; rank = rank->next) {
                 struct pace pace;
 
@@ -79,6 +86,8 @@ static int gather(struct watch *w)
                         in->agree_every = rank->agree_every;
                 if (rank->flight.since_ns > 0 && (in->flying_since_ns == 0 || rank->flight.since_ns < in->flying_since_ns))
                         in->flying_since_ns = rank->flight.since_ns;
+                if (outlive_of(rank) < in->outlive_ns)
+                        in->outlive_ns = outlive_of(rank);
                 if (rank->staging)
                         in->state_bytes += rank->staging->state_bytes;
                 begun = begun && pace.step >= 0;
@@ -248,6 +257,7 @@ void watch_measured(struct watch *w, const struct wire_run_measured *m)
         in->measured.commit_ns = m->commit_ns;
         in->measured.cost_ns = m->cost_ns;
         in->measured.saves = m->saves;
+        w->outlives = m->outlives != 0;
         in->margin_ns = m->margin_ns;
         in->interval_ns = m->interval_ns;
         in->mtbf_ns = m->mtbf_ns;
@@ -299,6 +309,7 @@ void watch_describe(struct watch *w, struct wire_daemon_plan *m)
         m->margin_ns = in->margin_ns;
         m->interval_ns = in->interval_ns;
         m->mtbf_ns = in->mtbf_ns;
+        m->outlive_ns = in->outlive_ns;
         m->state_bytes = in->state_bytes;
         m->step = w->step;
         m->cause = in->cause;

@@ -22,6 +22,7 @@ struct watch {
         int64_t step;         /* of the furthest of them; -1: none was made */
         void (*on_planned)(void *arg); /* NULL, or: planned anew, maybe to the same end */
         void *planned_arg;
+        int outlives; /* the owner lets stintd finish the final save */
         int closed;
 };
 

@@ -96,6 +96,14 @@ static int read_mtbf(void *field, const char *text, struct stint_error *err)
         return 0;
 }
 
+static int read_outlive(void *field, const char *text, struct stint_error *err)
+{
+        if (strcmp(text, "yes") && strcmp(text, "no"))
+                return error_set(err, EINVAL, "neither 'yes' nor 'no'");
+        *(int *)field = !strcmp(text, "yes");
+        return 0;
+}
+
 static int read_exit0(void *field, const char *text, struct stint_error *err)
 {
         if (strcmp(text, "done"))
@@ -213,6 +221,10 @@ static const struct flag table[] = {
          "take the run although another host holds it; only when that one is known to be gone", NULL},
         {"--stint-adopt", NULL, FIELD(adopt), flag_switch,
          "this run is this command's own, although it is complete and was another command's", NULL},
+        {"--stint-outlive", "yes|no", FIELD(outlive), read_outlive,
+         "whether a stint whose successor is queued trains on for as long as a final save takes to be written, and leaves "
+         "the writing to stintd (default: no)",
+         NULL},
         {"--stint-exit0", "done", FIELD(exit0_done), read_exit0,
          "exit 0 completes the run, for programs that never call stint_complete", NULL},
         {"--stint-quiet", NULL, FIELD(quiet), flag_switch, "only warnings and errors on stderr", NULL},

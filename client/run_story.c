@@ -109,6 +109,8 @@ void story_tell_measured(struct run *r, unsigned agent)
         /* The question before a final save may go unanswered for so long; the state is to land in time even then. */
         if (strcmp(r->deadline.scheduler.name, "slurm") == 0 && m.margin_ns < CLOCK_NEVER - DEADLINE_ANSWER_LIMIT)
                 m.margin_ns += DEADLINE_ANSWER_LIMIT;
+        /* Who is requeued must have landed; a successor that is queued comes whatever becomes of this stint. */
+        m.outlives = r->o->outlive && r->successor.chain && r->successor.job[0] != '\0';
         agents_send(&r->agents, agent, &m, sizeof m);
 }
 

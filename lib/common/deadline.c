@@ -158,9 +158,23 @@ static int64_t span_of(const struct deadline_inputs *in)
         return duration(out);
 }
 
+/* What of the final save others can do after the end.  Only of a cost that was measured: it is the owner's last save. */
+static int64_t left_to_others(const struct deadline_inputs *in)
+{
+        const int64_t write = slowest_write(in);
+
+        if (in->measured.saves == 0 || write > duration(in->outlive_ns) / 2)
+                return 0;
+        return sum(write, duration(in->measured.commit_ns));
+}
+
 static int64_t lead_of(const struct deadline_inputs *in)
 {
-        int64_t lead = sum(whole_cost(in), duration(in->margin_ns));
+        int64_t cost = whole_cost(in), lead;
+
+        if (cost != CLOCK_NEVER)
+                cost -= left_to_others(in);
+        lead = sum(cost, duration(in->margin_ns));
 
         /* An estimate must not eat the stint that would correct it. */
         if (in->measured.saves == 0 && in->end_ns != CLOCK_NEVER)

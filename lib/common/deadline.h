@@ -65,6 +65,7 @@ struct deadline_inputs {
         int64_t last_save_ns;      /* when the last save was asked for, or training began; 0: nothing to save yet */
         int64_t interval_ns;       /* fixed time between saves; 0: automatic (Young/Daly); CLOCK_NEVER: none */
         int64_t mtbf_ns;           /* mean time between failures that the automatic interval assumes */
+        int64_t outlive_ns;        /* stintd goes on so long with the final save's write, and the owner lets it; 0: no */
         int final_asked;           /* the final save of this deadline was asked for already */
         int calibrate_asked;       /* the calibrating save was asked for; landed or not, it is not repeated */
 };
@@ -81,10 +82,12 @@ struct deadline_plan {
  * lead = (K+1) steps + safe-point delay + snapshot + write + commit + margin, and what a write in flight still has to
  * do, for it comes first.  One that has taken longer than any is to go on for as long as it is late already, and the next
  * one is to take as long: so the lead grows while a filesystem slows, and not only when the save has ended.  Nothing
- * measured: the write is estimated
- * from state_bytes at DEADLINE_GUESS_RATE plus DEADLINE_GUESS_FIXED, and the lead is at most half of the whole stint;
- * a calibrating save, due when DEADLINE_CALIBRATE_STEPS steps are done, replaces the estimate.  A preemption is acted
- * on at once whatever the lead: final_ns is now_ns.
+ * measured: the write is estimated from state_bytes at DEADLINE_GUESS_RATE plus DEADLINE_GUESS_FIXED, and the lead is at
+ * most half of the whole stint; a calibrating save, due when DEADLINE_CALIBRATE_STEPS steps are done, replaces the
+ * estimate.  A preemption is acted on at once whatever the lead: final_ns is now_ns.
+ *
+ * Where stintd goes on with a write after the end, for outlive_ns, and that is twice what the write should take, its write
+ * and its commit are not in the lead: they are left to stintd and to the next stint.
  *
  * A measured lead as long as the whole stint or longer: the final save waits until DEADLINE_CALIBRATE_STEPS steps are
  * done (final_ns moves with now_ns meanwhile, and is end_ns while no step was measured), for a chain whose stints save

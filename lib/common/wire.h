@@ -225,7 +225,7 @@ struct wire_run_measured {
         struct wire_header header;
         int64_t delay_ns, snapshot_ns, write_ns, commit_ns, cost_ns;
         uint32_t saves;
-        uint32_t reserved;
+        uint32_t outlives;       /* 1: the final save may be finished by stintd after the end */
         int64_t margin_ns, interval_ns, mtbf_ns; /* see deadline.h */
 };
 
@@ -504,7 +504,7 @@ struct wire_daemon_plan { /* struct deadline_inputs, as the agent sees it now */
         int64_t step_ns;
         int64_t delay_ns, snapshot_ns, write_ns, commit_ns, cost_ns;
         int64_t flying_ns;       /* how long a snapshot has been in the writing; -1: none is */
-        int64_t margin_ns, interval_ns, mtbf_ns;
+        int64_t margin_ns, interval_ns, mtbf_ns, outlive_ns;
         uint64_t state_bytes;
         int64_t step;            /* the furthest rank's; -1: none was made */
         uint32_t cause;          /* enum deadline_cause */

@@ -39,6 +39,28 @@ START_TEST(the_lead_is_the_sum_of_what_was_measured)
 }
 END_TEST
 
+START_TEST(a_write_that_stintd_can_finish_is_not_in_the_lead)
+{
+        struct deadline_inputs in = example();
+
+        in.outlive_ns = 60 * S;
+        ck_assert_int_eq(deadline_plan(&in).lead_ns, (1 + 1 + 2 + 4) * S);
+        in.outlive_ns = 60 * S - 1; /* less than twice what it should take */
+        ck_assert_int_eq(deadline_plan(&in).lead_ns, 39 * S);
+        in.outlive_ns = 60 * S;
+        in.flying_since_ns = in.now_ns - 40 * S; /* one that is late says what the next one takes */
+        ck_assert_int_eq(deadline_plan(&in).lead_ns, (1 + 1 + 2 + 40 + 1 + 4 + 10) * S);
+        in.flying_since_ns = 0;
+        in.measured.saves = 0;
+        in.calibrate_asked = 1;
+        ck_assert_int_eq(deadline_plan(&in).lead_ns, (1 + 30 + 2 + 4) * S);
+        in = example();
+        in.outlive_ns = CLOCK_NEVER;
+        in.measured.write_ns = CLOCK_NEVER;
+        ck_assert_int_ge(deadline_plan(&in).lead_ns, 0);
+}
+END_TEST
+
 START_TEST(several_ranks_need_the_steps_until_they_agree_and_one_more)
 {
         struct deadline_inputs in = example();
@@ -409,6 +431,7 @@ static struct deadline_inputs random_inputs(void)
         in.last_save_ns = random_ns();
         in.interval_ns = random_ns();
         in.mtbf_ns = random_ns();
+        in.outlive_ns = random_u64() % 2 ? random_ns() : 0;
         in.final_asked = random_u64() % 8 == 0;
         in.calibrate_asked = (int)(random_u64() % 2);
         return in;
@@ -496,6 +519,7 @@ int main(void)
         int failed;
 
         tcase_add_test(all, the_lead_is_the_sum_of_what_was_measured);
+        tcase_add_test(all, a_write_that_stintd_can_finish_is_not_in_the_lead);
         tcase_add_test(all, several_ranks_need_the_steps_until_they_agree_and_one_more);
         tcase_add_test(all, with_nothing_measured_the_size_of_the_state_is_the_guess);
         tcase_add_test(all, a_guess_takes_at_most_half_of_the_stint);

@@ -79,6 +79,7 @@ START_TEST(without_options_everything_has_its_default)
         ck_assert_int_eq(o->grace_ns, 10 * S);
         ck_assert_int_eq(o->kill_wait_ns, 5 * S);
         ck_assert_int_eq(o->requeues, -1);
+        ck_assert_int_eq(o->outlive, 0);
         ck_assert_int_eq(o->attend_fd, -1);
         ck_assert_int_eq(o->local, 0);
         ck_assert_int_eq(o->limit_ns, 0);
@@ -184,6 +185,7 @@ START_TEST(what_cannot_be_is_refused_with_the_options_name)
         REFUSED("--stint-dir", "--stint-dir=", "train");
         REFUSED("--stint-mtbf", "--stint-mtbf=0", "train");
         REFUSED("only value is 'done'", "--stint-exit0=yes", "train");
+        REFUSED("neither 'yes' nor 'no'", "--stint-outlive=maybe", "train");
         REFUSED("no program", "--stint-quiet");
         REFUSED("no program", "--");
 }
