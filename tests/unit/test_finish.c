@@ -264,11 +264,15 @@ END_TEST
 
 START_TEST(a_file_that_has_no_room_is_not_sealed)
 {
-        const struct rlimit limit = { 1 << 20, 1 << 20 };
+        struct rlimit before, limit;
 
         signal(SIGXFSZ, SIG_IGN);
+        ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+        limit = before;
+        limit.rlim_cur = 1 << 20;
         ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
         fails_with(EFBIG);
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
 }
 END_TEST
 

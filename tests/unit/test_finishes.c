@@ -6,6 +6,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,7 +18,7 @@
 
 static uv_loop_t loop;
 static struct finishes all;
-static struct user alice = { .uid = 1001, .lines_ns = PLENTY }, bob = { .uid = 1002, .lines_ns = PLENTY };
+static struct user alice, bob;
 static int gate[2]; /* a write that hangs waits until a byte can be read here */
 static int told, sealed;
 
@@ -82,6 +83,8 @@ static void begin(struct user *user, int64_t within_ns)
 static void set_up(void)
 {
         told = sealed = 0;
+        alice = (struct user){ .uid = 1001, .lines_ns = PLENTY };
+        bob = (struct user){ .uid = 1002, .lines_ns = PLENTY };
         log_init("test", STINT_LOG_ERROR);
         ck_assert_int_eq(uv_loop_init(&loop), 0);
         ck_assert_int_eq(finishes_open(&all, &loop, NULL), 0);
@@ -96,12 +99,21 @@ static void turn(int n)
 }
 
 /* Everything closed, nothing left open: what stintd needs at its end. */
-static void end(void)
+static void stop(void)
 {
         finishes_stop(&all);
         while (uv_run(&loop, UV_RUN_DEFAULT))
                 ;
         ck_assert_int_eq(uv_loop_close(&loop), 0);
+}
+
+static void end(void)
+{
+        while (alice.handed + bob.handed > 0)
+                uv_run(&loop, UV_RUN_ONCE);
+        stop();
+        close(gate[0]);
+        close(gate[1]);
 }
 
 START_TEST(one_that_is_written_is_told_once_and_lets_its_descriptors_go)
@@ -178,14 +190,27 @@ END_TEST
 
 START_TEST(an_end_waits_for_what_is_written_and_not_for_what_hangs)
 {
+        struct finish *f;
+
         all.write = hang;
-        begin(&alice, 300 * CLOCK_MS);
         begin(&bob, PLENTY);
         turn(1);
-        end();
+        while (bob.handed > 0)
+                uv_run(&loop, UV_RUN_ONCE);
+        begin(&alice, 300 * CLOCK_MS);
+        stop();
         ck_assert_int_eq(told, 2);
         ck_assert_int_eq(sealed, 1);
+        f = all.first;
+        ck_assert_ptr_eq(f->user, &alice);
         ck_assert_int_eq(write(gate[1], "x", 1), 1); /* its thread comes back when nobody listens any more */
+        while (!atomic_load(&f->closed))
+                sched_yield();
+        pthread_mutex_lock(&all.lock); /* and has done with the lock too */
+        pthread_mutex_unlock(&all.lock);
+        free(f);
+        close(gate[0]);
+        close(gate[1]);
 }
 END_TEST
 
@@ -205,7 +230,7 @@ START_TEST(a_user_cannot_hand_over_without_end)
         while (alice.handed > 0)
                 uv_run(&loop, UV_RUN_ONCE);
         ck_assert(finishes_take_more(&all, &alice));
-        end();
+        end(); /* after which nothing is taken any more */
         ck_assert(!finishes_take_more(&all, &bob));
 }
 END_TEST
