@@ -432,12 +432,24 @@ static void start_commit(struct run *r)
 
 /* ---- what was decided is done ---------------------------------------------------------------------------------- */
 
+/* Its program was complete before it came to another safe point: there was nothing left to save, and nobody to tell. */
+static int is_moot(const struct run *r)
+{
+        const enum save_reason reason = r->save.reason;
+
+        return r->complete_step >= 0 && (reason == SAVE_INTERVAL || reason == SAVE_CALIBRATE);
+}
+
 static void fail(struct run *r)
 {
         struct save *s = &r->save;
         int64_t now = clock_now();
 
         s->finished_ns = now;
+        if (is_moot(r)) {
+                tell_agents(r, s->id, -1, 0, s->step, 0, now - s->asked_ns, s->text);
+                return;
+        }
         snprintf(r->last_save, sizeof r->last_save, "NOT saved: %.460s", s->text);
         if (save_is_final(s->reason))
                 snprintf(r->not_saved, sizeof r->not_saved, "%.460s", s->text);
