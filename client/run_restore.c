@@ -19,28 +19,6 @@
 static void try_candidate(struct run *r);
 static void begin_anew(struct run *r);
 
-/* ---- choosing: pure -------------------------------------------------------------------------------------------- */
-
-enum restore_choice restore_choose(const struct catalog *c, size_t *at, const char *run_id, uint32_t ranks, int landed,
-                                   char *text, size_t size)
-{
-        for (; *at < c->whole; (*at)++) {
-                const struct catalog_entry *e = &c->entries[*at];
-
-                if (strcmp(e->manifest.run_id, run_id) != 0)
-                        continue;
-                if (e->manifest.ranks == ranks)
-                        return CHOICE_READ;
-                snprintf(text, size, "%s was saved by %u ranks, and this program has %u; start it with %u", e->name,
-                         e->manifest.ranks, ranks, e->manifest.ranks);
-                return CHOICE_FAILED;
-        }
-        if (!landed && c->whole == 0)
-                return CHOICE_FRESH;
-        snprintf(text, size, "this run has saved checkpoints, but none of them can be used");
-        return CHOICE_FAILED;
-}
-
 /* ---- hearing from every rank ----------------------------------------------------------------------------------- */
 
 static void listen_anew(struct restore *s, enum restoring_state state)
@@ -93,7 +71,7 @@ static void answer_all(struct run *r, enum restore_status status, int code, cons
 static void fail_all(struct run *r, int code, const char *text)
 {
         char all[WIRE_TEXT], *why = NULL;
-        json_t *passed_over = r->restore.passed_over;
+        json_t *passed_over = r->restore.candidates.passed_over;
 
         if (json_array_size(passed_over) > 0)
                 why = json_dumps(passed_over, JSON_COMPACT);
@@ -105,100 +83,38 @@ static void fail_all(struct run *r, int code, const char *text)
         answer_all(r, RESTORE_FAILED, code, all);
 }
 
-/* ---- reading the catalog, setting damaged ones aside: in a thread --------------------------------------------- */
-
-static void pass_over(struct restore *s, const char *name, const char *reason)
-{
-        char line[RUNDIR_NAME + WIRE_TEXT];
-
-        snprintf(line, sizeof line, "%s: %s", name, reason);
-        json_array_append_new(s->passed_over, json_string(line));
-        s->set_back = 1;
-}
-
-static void quarantine(struct run *r, const char *name, const char *reason)
-{
-        struct commit c = story_commit(r);
-
-        c.events = r->restore.events;
-        pass_over(&r->restore, name, reason);
-        if (r->restore.problem.code == 0)
-                commit_set_aside(&c, name, RUNDIR_QUARANTINED, reason, &r->restore.problem);
-}
-
-static void read_catalog(void *arg)
-{
-        struct run *r = arg;
-        struct restore *s = &r->restore;
-        size_t i;
-
-        if (catalog_read(&s->catalog, r->o->dir, &s->problem) != 0)
-                return;
-        for (i = 0; i < s->catalog.n; i++) {
-                const struct catalog_entry *e = &s->catalog.entries[i];
-
-                if (e->has_manifest && e->manifest.lineage > s->lineage)
-                        s->lineage = e->manifest.lineage;
-                if (e->kind != RUNDIR_WHOLE || e->has_manifest)
-                        continue;
-                if (e->problem.code == EBADMSG || e->problem.code == ENOENT)
-                        quarantine(r, e->name, e->problem.text);
-                else
-                        pass_over(s, e->name, e->problem.text);
-        }
-}
-
-static void set_candidate_aside(void *arg)
-{
-        struct run *r = arg;
-        struct restore *s = &r->restore;
-
-        quarantine(r, s->catalog.entries[s->at].name, s->text);
-}
+/* ---- work in a thread ------------------------------------------------------------------------------------------ */
 
 /* What went wrong meanwhile: with the lease gone nothing is given to anybody, with a rank gone nothing yet. */
 static int work_failed(struct run *r)
 {
         struct restore *s = &r->restore;
 
-        story_note_all(r, s->events);
-        s->events = json_array();
-        if (s->problem.code == 0 && s->abandoned) {
-                begin_anew(r);
+        if (candidates_worked(&s->candidates) != 0) {
+                fail_all(r, s->candidates.problem.code, s->candidates.problem.text);
                 return 1;
         }
-        if (s->problem.code == 0)
+        if (!s->abandoned)
                 return 0;
-        if (s->problem.code == ESTALE)
-                story_lease_lost(r, &s->problem);
-        fail_all(r, s->problem.code, s->problem.text);
+        begin_anew(r);
         return 1;
 }
 
 static void on_catalog(void *arg)
 {
-        struct run *r = arg;
+        struct run *r = ((struct candidates *)arg)->run;
 
         if (!work_failed(r))
                 try_candidate(r);
 }
 
-/* The entry is no candidate any more, nor best. */
-static void drop_candidate(struct catalog *c, size_t at)
-{
-        manifest_fini(&c->entries[at].manifest);
-        memmove(&c->entries[at], &c->entries[at + 1], (c->n - at - 1) * sizeof *c->entries);
-        c->n--;
-        c->whole--;
-}
-
 static void on_set_aside(void *arg)
 {
-        struct run *r = arg;
+        struct run *r = ((struct candidates *)arg)->run;
 
         if (work_failed(r))
                 return;
-        drop_candidate(&r->restore.catalog, r->restore.at);
+        candidates_drop(&r->restore.candidates);
         try_candidate(r);
 }
 
@@ -207,7 +123,7 @@ static void start_work(struct run *r, void (*does)(void *arg), void (*done)(void
         struct stint_error err;
 
         r->restore.state = RESTORING_CHOOSING;
-        if (work_add(&r->work, does, done, r, &err) != 0)
+        if (work_add(&r->work, does, done, &r->restore.candidates, &err) != 0)
                 fail_all(r, err.code, err.text);
 }
 
@@ -216,7 +132,7 @@ static void start_work(struct run *r, void (*does)(void *arg), void (*done)(void
 static void let_rank_read(struct run *r, uint32_t rank)
 {
         const struct restore *s = &r->restore;
-        const struct catalog_entry *e = &s->catalog.entries[s->at];
+        const struct catalog_entry *e = candidates_at(&s->candidates);
         struct wire_run_restore m = { .status = RESTORE_IMAGE, .ranks = s->ranks, .checkpoint_step = e->step };
 
         WIRE_INIT(&m, WIRE_RUN_RESTORE);
@@ -241,11 +157,12 @@ static void read_candidate(struct run *r)
 
 static void try_candidate(struct run *r)
 {
-        struct restore *s = &r->restore;
+        struct candidates *c = &r->restore.candidates;
         char text[WIRE_TEXT];
-        int landed = r->past.ever_landed || r->landed_step >= 0 || json_array_size(s->passed_over) > 0;
+        int landed = r->past.ever_landed || r->landed_step >= 0 || json_array_size(c->passed_over) > 0;
 
-        switch (restore_choose(&s->catalog, &s->at, r->identity.run_id, s->ranks, landed, text, sizeof text)) {
+        switch (candidates_choose(&c->catalog, &c->at, r->identity.run_id, r->restore.ranks, landed, text,
+                                  sizeof text)) {
         case CHOICE_READ:
                 read_candidate(r);
                 break;
@@ -270,8 +187,8 @@ static void let_rank_use(struct run *r, uint32_t rank)
         m.best_value = r->best.value;
         m.best_goal = r->best.goal;
         memcpy(m.best_name, r->best.name, sizeof m.best_name);
-        if (json_array_size(s->passed_over) > 0) {
-                why = json_dumps(s->passed_over, JSON_COMPACT);
+        if (json_array_size(s->candidates.passed_over) > 0) {
+                why = json_dumps(s->candidates.passed_over, JSON_COMPACT);
                 wire_text(m.text, sizeof m.text, why == NULL ? "" : why);
                 free(why);
         }
@@ -281,7 +198,7 @@ static void let_rank_use(struct run *r, uint32_t rank)
 /* The best that counts from here on is one of those that can be restored. */
 static void know_best(struct run *r)
 {
-        const struct catalog_entry *best = catalog_best(&r->restore.catalog);
+        const struct catalog_entry *best = catalog_best(&r->restore.candidates.catalog);
         uint32_t i;
 
         for (i = 0; best != NULL && i < best->manifest.metric_count; i++)
@@ -309,78 +226,26 @@ static void use_candidate(struct run *r)
 
 /* ---- the run goes on from it ----------------------------------------------------------------------------------- */
 
-/* Its own memory: the program may ask again meanwhile. */
-struct superseding {
-        struct run *run;
-        json_t *names, *events;
-        struct stint_error problem;
-};
-
-static void supersede(void *arg)
-{
-        struct superseding *job = arg;
-        struct commit c = story_commit(job->run);
-        size_t i;
-        json_t *name;
-
-        c.events = job->events;
-        json_array_foreach(job->names, i, name)
-                if (job->problem.code == 0)
-                        commit_set_aside(&c, json_string_value(name), RUNDIR_SUPERSEDED,
-                                         "it could not be read, and the run goes on from an older one", &job->problem);
-}
-
-static void on_superseded(void *arg)
-{
-        struct superseding *job = arg;
-
-        story_note_all(job->run, job->events);
-        if (job->problem.code == ESTALE)
-                story_lease_lost(job->run, &job->problem);
-        else if (job->problem.code != 0)
-                log_warning("%s", job->problem.text);
-        json_decref(job->names);
-        free(job);
-}
-
-static void supersede_newer(struct run *r)
-{
-        const struct restore *s = &r->restore;
-        struct superseding *job = s->at == 0 ? NULL : calloc(1, sizeof *job);
-        size_t i;
-
-        if (job == NULL)
-                return;
-        *job = (struct superseding){ .run = r, .names = json_array(), .events = json_array() };
-        for (i = 0; i < s->at; i++)
-                json_array_append_new(job->names, json_string(s->catalog.entries[i].name));
-        if (work_add(&r->work, supersede, on_superseded, job, NULL) != 0) {
-                json_decref(job->names);
-                json_decref(job->events);
-                free(job);
-        }
-}
-
 static void go_on_from(struct run *r, const struct wire_agent_restore_done *m)
 {
         struct restore *s = &r->restore;
-        const struct catalog_entry *e = &s->catalog.entries[s->at];
+        const struct catalog_entry *e = candidates_at(&s->candidates);
         char how_much[32], how_long[32];
         int64_t took_ns = clock_now() - s->began_ns;
 
         r->landed_step = e->step;
-        r->lineage = s->lineage + (uint32_t)(s->set_back != 0);
+        r->lineage = s->candidates.lineage + (uint32_t)(s->candidates.set_back != 0);
         story_note(r, "restore",
                    json_pack("{s:s, s:I, s:I, s:f, s:f, s:I, s:O}", "checkpoint", e->name, "step", (json_int_t)e->step,
                              "bytes", (json_int_t)s->bytes, "took_s", (double)took_ns / 1e9, "copy_s",
                              (double)m->copy_ns / 1e9, "lineage", (json_int_t)r->lineage, "passed_over",
-                             s->passed_over));
+                             s->candidates.passed_over));
         log_notice("stint %u: restored step %" PRId64 " (%s in %s)", r->stint, e->step,
                    size_format(how_much, sizeof how_much, (int64_t)s->bytes),
                    duration_format(how_long, sizeof how_long, took_ns));
         memset(s->asking, 0, s->ranks);
         listen_anew(s, RESTORING_ASKING);
-        supersede_newer(r);
+        candidates_supersede_newer(&s->candidates);
 }
 
 /* ---- messages -------------------------------------------------------------------------------------------------- */
@@ -392,9 +257,7 @@ static int begin_asking(struct run *r, uint32_t ranks)
         restore_fini(s);
         s->asking = calloc(ranks, 1);
         s->heard = calloc(ranks, 1);
-        s->passed_over = json_array();
-        s->events = json_array();
-        if (s->asking == NULL || s->heard == NULL || s->passed_over == NULL || s->events == NULL)
+        if (candidates_init(&s->candidates, r) != 0 || s->asking == NULL || s->heard == NULL)
                 return -1;
         s->ranks = ranks;
         s->began_ns = clock_now();
@@ -414,7 +277,7 @@ static int any_asks(const struct restore *s)
 static void choose_when_all_ask(struct run *r)
 {
         if (r->restore.state == RESTORING_ASKING && all_ask(&r->restore))
-                start_work(r, read_catalog, on_catalog);
+                start_work(r, candidates_read, on_catalog);
 }
 
 /* What was read or chosen without all ranks counts for nothing; those that are still there go on waiting. */
@@ -470,15 +333,15 @@ void restore_ask(struct run *r, const struct wire_agent_restore_ask *m)
 static void candidate_failed(struct run *r)
 {
         struct restore *s = &r->restore;
-        const char *name = s->catalog.entries[s->at].name;
 
-        log_warning("stint %u: %s is not used: %s; the next older one is tried", r->stint, name, s->text);
+        log_warning("stint %u: %s is not used: %s; the next older one is tried", r->stint,
+                    candidates_at(&s->candidates)->name, s->text);
         if (s->code == EBADMSG) {
-                start_work(r, set_candidate_aside, on_set_aside);
+                memcpy(s->candidates.reason, s->text, sizeof s->text);
+                start_work(r, candidates_set_aside, on_set_aside);
                 return;
         }
-        pass_over(s, name, s->text);
-        s->at++;
+        candidates_pass_over(&s->candidates, s->text);
         try_candidate(r);
 }
 
@@ -521,10 +384,11 @@ void restore_done(struct run *r, const struct wire_agent_restore_done *m)
                 go_on_from(r, m);
                 return;
         }
-        log_error("stint %u: %s was refused by the program: %s", r->stint, s->catalog.entries[s->at].name, s->text);
+        log_error("stint %u: %s was refused by the program: %s", r->stint, candidates_at(&s->candidates)->name,
+                  s->text);
         story_note(r, "restore_failed",
-                   json_pack("{s:s, s:s, s:i}", "checkpoint", s->catalog.entries[s->at].name, "reason", s->text, "code",
-                             s->code));
+                   json_pack("{s:s, s:s, s:i}", "checkpoint", candidates_at(&s->candidates)->name, "reason", s->text,
+                             "code", s->code));
         memset(s->asking, 0, s->ranks);
         listen_anew(s, RESTORING_ASKING);
 }
@@ -575,10 +439,8 @@ void restore_rank_gone(struct run *r)
 
 void restore_fini(struct restore *s)
 {
-        catalog_fini(&s->catalog);
+        candidates_fini(&s->candidates);
         free(s->asking);
         free(s->heard);
-        json_decref(s->passed_over);
-        json_decref(s->events);
         *s = (struct restore){ 0 };
 }

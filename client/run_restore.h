@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run_restore: which checkpoint a program gets: the newest whole one that every rank can read to the last byte.
+ * run_restore: how a program gets its state back: the newest candidate that every rank can read to the last byte.
  *
  *   ASKING    some ranks have asked, others have not
  *   CHOOSING  the catalog is read, or a damaged generation is being set aside
@@ -10,8 +10,7 @@
 #ifndef STINT_RUN_RESTORE_H
 #define STINT_RUN_RESTORE_H
 
-#include <jansson.h>
-#include "catalog.h"
+#include "run_candidates.h"
 #include "wire.h"
 
 struct run;
@@ -26,27 +25,11 @@ struct restore {
         uint32_t heard_count;
         int code;                   /* worst answer of this state: EBADMSG before others */
         char text[WIRE_TEXT];
-        struct catalog catalog;
-        size_t at;                  /* the candidate */
+        struct candidates candidates;
         int abandoned;              /* a rank went away meanwhile: once the others have answered, all begins anew */
-        int set_back;               /* a newer one was damaged or could not be read */
-        uint32_t lineage;           /* highest there is */
-        json_t *passed_over;        /* ["step-…: reason", ...] */
-        json_t *events;             /* of the work in the thread */
-        struct stint_error problem; /* of that work */
         int64_t began_ns, read_ns;
         uint64_t bytes;
 };
-
-enum restore_choice { CHOICE_READ, CHOICE_FRESH, CHOICE_FAILED };
-
-/*
- * What to do with the candidates from c->entries[*at] on, for a program of that run with so many ranks: moves *at over
- * those that cannot be meant.  landed: the run has had a checkpoint before, so none is no fresh start.  text (size
- * bytes) says why CHOICE_FAILED.  Pure.
- */
-enum restore_choice restore_choose(const struct catalog *c, size_t *at, const char *run_id, uint32_t ranks, int landed,
-                                   char *text, size_t size);
 
 /* Messages of agents. */
 void restore_ask(struct run *r, const struct wire_agent_restore_ask *m);

@@ -5,7 +5,7 @@
 #include "catalog.h"
 #include "durable.h"
 #include "example_part.h"
-#include "run_restore.h"
+#include "run_candidates.h"
 
 /* A whole checkpoint; ranks from p. */
 static void whole(const char *run, const struct example_part *p)
@@ -133,24 +133,24 @@ START_TEST(a_restore_takes_the_newest_of_this_run_and_of_as_many_ranks)
         size_t at = 0;
 
         ck_assert_int_eq(catalog_read(&c, run, NULL), 0);
-        ck_assert_int_eq(restore_choose(&c, &at, PART_RUN_ID, 2, 0, text, sizeof text), CHOICE_FRESH);
-        ck_assert_int_eq(restore_choose(&c, &at, PART_RUN_ID, 2, 1, text, sizeof text), CHOICE_FAILED);
+        ck_assert_int_eq(candidates_choose(&c, &at, PART_RUN_ID, 2, 0, text, sizeof text), CHOICE_FRESH);
+        ck_assert_int_eq(candidates_choose(&c, &at, PART_RUN_ID, 2, 1, text, sizeof text), CHOICE_FAILED);
         whole(run, &p);
         p.step = 200;
         whole(run, &p);
         ck_assert_int_eq(catalog_read(&c, run, NULL), 0);
-        ck_assert_int_eq(restore_choose(&c, &at, PART_RUN_ID, 2, 1, text, sizeof text), CHOICE_READ);
+        ck_assert_int_eq(candidates_choose(&c, &at, PART_RUN_ID, 2, 1, text, sizeof text), CHOICE_READ);
         ck_assert_uint_eq(at, 0);
         ck_assert_int_eq(c.entries[at].step, 200);
         at = 1;
-        ck_assert_int_eq(restore_choose(&c, &at, PART_RUN_ID, 2, 1, text, sizeof text), CHOICE_READ);
+        ck_assert_int_eq(candidates_choose(&c, &at, PART_RUN_ID, 2, 1, text, sizeof text), CHOICE_READ);
         ck_assert_int_eq(c.entries[at].step, 100);
         at = 2;
-        ck_assert_int_eq(restore_choose(&c, &at, PART_RUN_ID, 2, 0, text, sizeof text), CHOICE_FAILED);
+        ck_assert_int_eq(candidates_choose(&c, &at, PART_RUN_ID, 2, 0, text, sizeof text), CHOICE_FAILED);
         at = 0;
-        ck_assert_int_eq(restore_choose(&c, &at, PART_RUN_ID, 4, 1, text, sizeof text), CHOICE_FAILED);
+        ck_assert_int_eq(candidates_choose(&c, &at, PART_RUN_ID, 4, 1, text, sizeof text), CHOICE_FAILED);
         ck_assert_ptr_nonnull(strstr(text, "2 ranks"));
-        ck_assert_int_eq(restore_choose(&c, &at, "ffffffffffffffffffffffffffffffff", 2, 1, text, sizeof text), CHOICE_FAILED);
+        ck_assert_int_eq(candidates_choose(&c, &at, "ffffffffffffffffffffffffffffffff", 2, 1, text, sizeof text), CHOICE_FAILED);
         catalog_fini(&c);
         durable_remove_tree(run, NULL);
 }

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * run_candidates: the checkpoints that a program could get back, the newest first, and what became of those that it
+ * cannot: damaged ones are set aside, others are passed over, with the reason.  run_restore.c goes through them when
+ * the programs ask.
+ */
+#ifndef STINT_RUN_CANDIDATES_H
+#define STINT_RUN_CANDIDATES_H
+
+#include <jansson.h>
+#include "catalog.h"
+#include "wire.h"
+
+struct run;
+
+struct candidates {
+        struct run *run;
+        struct catalog catalog;
+        size_t at;                  /* the one that is tried */
+        int set_back;               /* a newer one was damaged or could not be read */
+        uint32_t lineage;           /* highest there is */
+        json_t *passed_over;        /* ["step-…: reason", ...] */
+        char reason[WIRE_TEXT];     /* why the one at `at` is set aside */
+        json_t *events;             /* of the work in the thread */
+        struct stint_error problem; /* of that work */
+};
+
+enum candidate_choice { CHOICE_READ, CHOICE_FRESH, CHOICE_FAILED };
+
+/*
+ * What to do with the candidates from c->entries[*at] on, for a program of that run with so many ranks: moves *at over
+ * those that cannot be meant.  landed: the run has had a checkpoint before, so none is no fresh start.  text (size
+ * bytes) says why CHOICE_FAILED.  Pure.
+ */
+enum candidate_choice candidates_choose(const struct catalog *c, size_t *at, const char *run_id, uint32_t ranks,
+                                        int landed, char *text, size_t size);
+
+/* -1: no memory. */
+int candidates_init(struct candidates *c, struct run *r);
+
+/* In a thread, arg is the struct: reads the catalog, and sets aside what is damaged on its face. */
+void candidates_read(void *arg);
+
+/* In a thread, arg is the struct: the one at `at` is set aside as damaged, for c->reason. */
+void candidates_set_aside(void *arg);
+
+/* Afterwards, on the loop: it is no candidate any more, nor best. */
+void candidates_drop(struct candidates *c);
+
+/* Goes on to the next older one, and remembers why. */
+void candidates_pass_over(struct candidates *c, const char *reason);
+
+static inline const struct catalog_entry *candidates_at(const struct candidates *c)
+{
+        return &c->catalog.entries[c->at];
+}
+
+/* Journals what the work in the thread did.  -1 when it failed: c->problem says how; a lost lease is seen to. */
+int candidates_worked(struct candidates *c);
+
+/* The run goes on from the one at `at`: those newer than it, which could not be read, are named superseded. */
+void candidates_supersede_newer(const struct candidates *c);
+
+void candidates_fini(struct candidates *c);
+
+#endif
