@@ -22,6 +22,7 @@
 #include "log.h"
 #include "node.h"
 #include "place.h"
+#include "prefetch.h"
 #include "ranks.h"
 #include "restoring.h"
 #include "saving.h"
@@ -50,6 +51,7 @@ struct agent {
         struct ranks ranks;
         struct watch watch;
         struct daemon_line daemon;
+        struct prefetch prefetch;
         int failed;
 };
 
@@ -187,6 +189,9 @@ static int on_message(void *arg, const struct wire_header *m)
         case WIRE_RUN_RESTORE:
                 restoring_read(&a->ranks, (const struct wire_run_restore *)m);
                 break;
+        case WIRE_RUN_PREFETCH:
+                prefetch_want(&a->prefetch, (const struct wire_run_prefetch *)m);
+                break;
         case WIRE_RUN_USE:
                 restoring_use(&a->ranks, (const struct wire_run_use *)m);
                 break;
@@ -209,6 +214,7 @@ static void finish(struct agent *a)
         coordinator_close(&a->run);
         daemon_line_close(&a->daemon);
         watch_close(&a->watch);
+        prefetch_close(&a->prefetch);
         ranks_close(&a->ranks);
         uv_close((uv_handle_t *)&a->term, NULL);
         uv_close((uv_handle_t *)&a->linger, NULL);
@@ -340,6 +346,8 @@ static int set_up(struct agent *a, const struct options *o, struct stint_error *
         a->ranks.on_change = on_change;
         a->ranks.arg = a;
         watch_open(&a->watch, &a->loop, &a->ranks);
+        prefetch_open(&a->prefetch, &a->loop, &a->ranks);
+        a->ranks.prefetch = &a->prefetch;
         daemon_line_open(&a->daemon, &a->loop, &a->watch, &a->run, o->stint, a->ranks.run_id);
         if (ranks_open(&a->ranks, &a->loop, o->name, &a->run, err) < 0)
                 return -1;

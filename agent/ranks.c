@@ -13,6 +13,7 @@
 #include "channel.h"
 #include "clock.h"
 #include "log.h"
+#include "prefetch.h"
 #include "restoring.h"
 #include "saving.h"
 
@@ -301,6 +302,8 @@ static void on_layout(struct rank *rank, const struct wire_layout *m, int *fd)
                 refuse_layout(rank, m->layout, &err);
                 return;
         }
+        /* It has its state, or begins without: what was read ahead would take the place of its staging. */
+        prefetch_drop(rank->ranks->prefetch, rank->rank);
         job = calloc(1, sizeof *job);
         if (!job) {
                 error_set(&err, ENOMEM, "no memory for a layout");

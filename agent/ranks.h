@@ -21,6 +21,7 @@
 struct ranks;
 struct writer;
 struct reader;
+struct prefetch;
 
 /* What was known when a write began, to see what it takes from training. */
 struct flight {
@@ -72,6 +73,7 @@ struct rank {
         /* restoring */
         struct reader *reader;         /* at work */
         struct reader *image;          /* read and checked, not handed over yet */
+        uint32_t image_from;           /* enum restore_from */
         struct wire_run_restore wanted; /* what that is an answer to */
 };
 
@@ -95,6 +97,7 @@ struct ranks {
         struct work_line hdf5; /* jobs that enter HDF5 */
         struct work_line seconds; /* jobs that look how much memory is left, and take some */
         struct coordinator *run;
+        struct prefetch *prefetch; /* images for ranks that have not come yet */
 
         char dir[RUNDIR_PATH];
         char run_id[SEAL_RUN_ID];

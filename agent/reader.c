@@ -82,6 +82,7 @@ struct reading {
         struct image_source source;
         struct blocks blocks;
         struct disk disk;
+        const struct reader *reader;
         int memory;             /* the memfd */
         unsigned char *buffers; /* BUFFERS blocks; the nth block of the file is in the one of n % BUFFERS */
         unsigned char *mapped;  /* the pages of the memfd with the table in them */
@@ -100,6 +101,8 @@ static int on_block(void *arg, uint64_t at, uint64_t n, struct stint_error *err)
         const uint64_t middle = g->blocks.bytes / 2;
         unsigned char *buffer = buffer_of(g, at);
 
+        if (atomic_load_explicit(&g->reader->unwanted, memory_order_relaxed))
+                return error_set(err, ECANCELED, "%s is not wanted any more", g->disk.path);
         if (at <= middle && middle < at + n && point("restore.mid_read", g->disk.path, err) < 0)
                 return -1;
         if (disk_read(&g->disk, buffer, n, at, err) < 0)
@@ -179,7 +182,7 @@ static int fill(struct reading *g, const struct seal *seal, struct stint_error *
 /* Memory for the image, filled from fd and checked.  Answers the memfd. */
 static int read_image(const struct reader *r, int fd, const char *path, struct stint_error *err)
 {
-        struct reading g = { .blocks.bytes = r->file_bytes };
+        struct reading g = { .blocks.bytes = r->file_bytes, .reader = r };
         int rc;
 
         if (staging_room(r->file_bytes, err) < 0)
@@ -228,6 +231,30 @@ void reader_run(struct work *work)
 
         r->fd = restore(r, &r->err);
         r->took_ns = clock_now() - begin_ns;
+}
+
+struct reader *reader_new(const char *run_dir, const char *checkpoint, const char *run_id, struct stint_error *err)
+{
+        struct reader *r = calloc(1, sizeof *r);
+
+        if (!r) {
+                error_set(err, ENOMEM, "no memory to read a checkpoint");
+                return NULL;
+        }
+        r->fd = -1;
+        memcpy(r->run_id, run_id, strnlen(run_id, sizeof r->run_id - 1));
+        /* The name comes from `stint run`, but what is no name of a checkpoint is not opened. */
+        if (rundir_parse(checkpoint, NULL, NULL) != RUNDIR_WHOLE)
+                error_set(err, EINVAL, "'%s' is no name of a checkpoint", checkpoint);
+        else if (rundir_join(r->checkpoint, sizeof r->checkpoint, run_dir, RUNDIR_CHECKPOINTS, checkpoint, err) == 0)
+                return r;
+        free(r);
+        return NULL;
+}
+
+void reader_stop(struct reader *r)
+{
+        atomic_store_explicit(&r->unwanted, 1, memory_order_relaxed);
 }
 
 void reader_free(struct reader *r)

@@ -6,6 +6,7 @@
 #ifndef STINT_READER_H
 #define STINT_READER_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include "error.h"
 #include "rundir.h"
@@ -22,6 +23,7 @@ struct reader {
         int64_t checkpoint_step;
         uint64_t file_bytes, root; /* as the manifest has them */
         char run_id[SEAL_RUN_ID];
+        atomic_int unwanted;       /* set by reader_stop */
 
         /* What became of it. */
         int fd; /* the image, in memory that can neither shrink nor grow; -1 and err when it failed */
@@ -30,8 +32,17 @@ struct reader {
         int64_t took_ns;
 };
 
+/*
+ * A job that is to read from this checkpoint of that run; which file of it, and what the manifest says of that, is
+ * still to be filled in.  NULL with EINVAL when that is no name of a whole checkpoint.
+ */
+struct reader *reader_new(const char *run_dir, const char *checkpoint, const char *run_id, struct stint_error *err);
+
 /* What the job does, on a thread. */
 void reader_run(struct work *work);
+
+/* Nobody wants it any more: it ends soon, with ECANCELED.  Its done is called all the same. */
+void reader_stop(struct reader *r);
 
 void reader_free(struct reader *r);
 

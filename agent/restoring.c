@@ -10,7 +10,7 @@
 #include <string.h>
 #include "fault.h"
 #include "log.h"
-#include "reader.h"
+#include "prefetch.h"
 
 void restoring_drop(struct rank *rank)
 {
@@ -40,69 +40,85 @@ void restoring_done(struct rank *rank, const struct wire_restore_done *m)
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-static void report(struct rank *rank, const struct stint_error *err, int64_t took_ns, uint64_t bytes)
+static void report(struct rank *rank, const struct stint_error *err, const struct reader *reader, uint32_t from)
 {
-        struct wire_agent_restore_read m = {
-                .rank = rank->rank, .code = err->code, .took_ns = took_ns, .bytes = bytes
-        };
+        struct wire_agent_restore_read m = { .rank = rank->rank, .code = err->code, .from = from };
 
         WIRE_INIT(&m, WIRE_AGENT_RESTORE_READ);
+        if (reader) {
+                m.took_ns = reader->took_ns;
+                m.bytes = reader->file_bytes;
+        }
         wire_text(m.text, sizeof m.text, err->text);
         coordinator_send(rank->ranks->run, &m);
+}
+
+/* What was read is held back for the other ranks; what was not is told. */
+static void take(struct rank *rank, struct reader *reader, uint32_t from)
+{
+        const struct stint_error fine = { 0 };
+
+        report(rank, reader->fd < 0 ? &reader->err : &fine, reader, from);
+        if (reader->fd < 0) {
+                reader_free(reader);
+                return;
+        }
+        rank->image = reader;
 }
 
 static void on_read(struct work *work)
 {
         struct reader *reader = (struct reader *)work;
-        const struct stint_error fine = { 0 };
         struct rank *rank = reader->owner;
 
         rank->jobs--;
         rank->reader = NULL;
-        if (!rank->gone)
-                report(rank, reader->fd < 0 ? &reader->err : &fine, reader->took_ns, reader->file_bytes);
-        if (!rank->gone && reader->fd >= 0)
-                rank->image = reader;
-        else
+        if (rank->gone)
                 reader_free(reader);
+        else
+                take(rank, reader, rank->image_from);
         rank_release(rank);
 }
 
-static int name_checkpoint(struct reader *reader, const struct ranks *r, const char *name, struct stint_error *err)
+static void await(struct rank *rank, struct reader *reader, uint32_t from)
 {
-        /* The name comes from `stint run`, but what is no name of a checkpoint is not opened. */
-        if (rundir_parse(name, NULL, NULL) != RUNDIR_WHOLE)
-                return error_set(err, EINVAL, "'%s' is no name of a checkpoint", name);
-        return rundir_join(reader->checkpoint, sizeof reader->checkpoint, r->dir, RUNDIR_CHECKPOINTS, name, err);
+        rank->image_from = from;
+        rank->reader = reader;
+        rank->jobs++;
 }
 
 static void start_reader(struct rank *rank, const struct wire_run_restore *m)
 {
-        struct reader *reader = calloc(1, sizeof *reader);
         struct stint_error err = { 0 };
+        struct reader *reader = reader_new(rank->ranks->dir, m->checkpoint, rank->ranks->run_id, &err);
 
         if (!reader) {
-                error_set(&err, ENOMEM, "no memory to read a checkpoint");
-                report(rank, &err, 0, 0);
+                report(rank, &err, NULL, RESTORE_FROM_DISK);
                 return;
         }
         reader->owner = rank;
-        reader->fd = -1;
         reader->rank = (uint32_t)rank->rank;
         reader->ranks = m->ranks;
         reader->checkpoint_step = m->checkpoint_step;
         reader->file_bytes = m->file_bytes;
         reader->root = m->root;
-        memcpy(reader->run_id, rank->ranks->run_id, sizeof reader->run_id);
-        if (name_checkpoint(reader, rank->ranks, m->checkpoint, &err) < 0) {
-                report(rank, &err, 0, 0);
-                reader_free(reader);
-                return;
-        }
-        rank->wanted = *m;
-        rank->reader = reader;
-        rank->jobs++;
+        await(rank, reader, RESTORE_FROM_DISK);
         work_start(rank->ranks->loop, NULL, &reader->work, reader_run, on_read);
+}
+
+/* From the memory into which it was read ahead, where it was; else from the disk. */
+static void read_image(struct rank *rank, const struct wire_run_restore *m)
+{
+        int at_work = 0;
+        struct reader *reader = prefetch_take(rank->ranks->prefetch, m, rank, on_read, &at_work);
+
+        rank->wanted = *m;
+        if (!reader)
+                start_reader(rank, m);
+        else if (at_work)
+                await(rank, reader, RESTORE_FROM_PREFETCH);
+        else
+                take(rank, reader, RESTORE_FROM_PREFETCH);
 }
 
 /* ---- handing over ------------------------------------------------------------------------------------------------ */
@@ -139,15 +155,16 @@ void restoring_read(struct ranks *r, const struct wire_run_restore *m)
                 return; /* AGENT_GONE says so */
         restoring_drop(rank);
         if (m->status != RESTORE_IMAGE) {
+                prefetch_drop(r->prefetch, m->rank);
                 answer_without(rank, m);
                 return;
         }
         if (rank->reader) {
                 error_set(&err, EBUSY, "rank %d is reading another checkpoint", rank->rank);
-                report(rank, &err, 0, 0);
+                report(rank, &err, NULL, RESTORE_FROM_DISK);
                 return;
         }
-        start_reader(rank, m);
+        read_image(rank, m);
 }
 
 static void hand_over(struct rank *rank, const struct wire_run_use *m)

@@ -112,11 +112,11 @@ static int read_exit0(void *field, const char *text, struct stint_error *err)
         return 0;
 }
 
-static int read_slots(void *field, const char *text, struct stint_error *err)
+static int read_on_off(void *field, const char *text, struct stint_error *err)
 {
-        if (strcmp(text, "on") && strcmp(text, "off"))
+        if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
                 return error_set(err, EINVAL, "'%s' is neither 'on' nor 'off'", text);
-        *(int *)field = !strcmp(text, "on");
+        *(int *)field = text[1] == 'n';
         return 0;
 }
 
@@ -199,7 +199,7 @@ static const struct flag table[] = {
         {"--stint-name", "NAME", FIELD(name), read_name, "name of the run (default: run)", NULL},
         {"--stint-keep", "N", FIELD(keep), flag_positive, "checkpoints kept, the best one not counted (default: 3)",
          NULL},
-        {"--stint-slots", "on|off", FIELD(slots), read_slots,
+        {"--stint-slots", "on|off", FIELD(slots), read_on_off,
          "keep the files of a checkpoint that is no longer needed, and write over them: faster, and one more on disk "
          "(default: on)",
          NULL},
@@ -217,6 +217,8 @@ static const struct flag table[] = {
          "time between two questions to Slurm for the deadline, at least; the one before the last save comes in any case "
          "(default: 5m)",
          NULL},
+        {"--stint-prefetch", "on|off", FIELD(prefetch), read_on_off,
+         "the newest checkpoint is read into memory while the program starts (default: on)", NULL},
         {"--stint-take-over", NULL, FIELD(take_over), flag_switch,
          "take the run although another host holds it; only when that one is known to be gone", NULL},
         {"--stint-adopt", NULL, FIELD(adopt), flag_switch,
@@ -258,6 +260,7 @@ static void defaults(struct run_options *o)
         *o = (struct run_options){
                 .keep = 3,
                 .slots = 1,
+                .prefetch = 1,
                 .margin_ns = CLOCK_SECOND,
                 .ask_every_ns = 300 * CLOCK_SECOND,
                 .attend_fd = -1,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * run_candidates: from what lies in checkpoints/ to the one that is tried next.  A damaged one is set aside for good;
- * one that could not be read is passed over, and superseded once the run has gone on without it.  run_restore.c calls in.
+ * one that could not be read is passed over, and superseded once the run has gone on without it.  run_restore.c and
+ * run_prefetch.c call in.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -34,13 +35,16 @@ enum candidate_choice candidates_choose(const struct catalog *c, size_t *at, con
 
 /* ---- those that cannot be used --------------------------------------------------------------------------------- */
 
-static void pass_over(struct candidates *c, const char *name, const char *reason)
+static json_t *pass_over(struct candidates *c, const char *name, const char *reason)
 {
         char line[RUNDIR_NAME + WIRE_TEXT];
+        json_t *said;
 
         snprintf(line, sizeof line, "%s: %s", name, reason);
-        json_array_append_new(c->passed_over, json_string(line));
+        said = json_string(line);
+        json_array_append_new(c->passed_over, said);
         c->set_back = 1;
+        return said;
 }
 
 void candidates_pass_over(struct candidates *c, const char *reason)
@@ -54,7 +58,7 @@ static void quarantine(struct candidates *c, const char *name, const char *reaso
         struct commit commit = story_commit(c->run);
 
         commit.events = c->events;
-        pass_over(c, name, reason);
+        json_array_append(c->set_aside, pass_over(c, name, reason));
         if (c->problem.code == 0)
                 commit_set_aside(&commit, name, RUNDIR_QUARANTINED, reason, &c->problem);
 }
@@ -167,14 +171,17 @@ void candidates_supersede_newer(const struct candidates *c)
 
 int candidates_init(struct candidates *c, struct run *r)
 {
-        *c = (struct candidates){ .run = r, .passed_over = json_array(), .events = json_array() };
-        return c->passed_over == NULL || c->events == NULL ? -1 : 0;
+        *c = (struct candidates){
+                .run = r, .passed_over = json_array(), .set_aside = json_array(), .events = json_array()
+        };
+        return c->passed_over == NULL || c->set_aside == NULL || c->events == NULL ? -1 : 0;
 }
 
 void candidates_fini(struct candidates *c)
 {
         catalog_fini(&c->catalog);
         json_decref(c->passed_over);
+        json_decref(c->set_aside);
         json_decref(c->events);
         *c = (struct candidates){ 0 };
 }

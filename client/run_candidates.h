@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * run_candidates: the checkpoints that a program could get back, the newest first, and what became of those that it
- * cannot: damaged ones are set aside, others are passed over, with the reason.  run_restore.c goes through them when
- * the programs ask.
+ * cannot: damaged ones are set aside, others are passed over, with the reason.  run_prefetch.c goes through them
+ * before the programs ask, run_restore.c when they do.
  */
 #ifndef STINT_RUN_CANDIDATES_H
 #define STINT_RUN_CANDIDATES_H
@@ -20,6 +20,7 @@ struct candidates {
         int set_back;               /* a newer one was damaged or could not be read */
         uint32_t lineage;           /* highest there is */
         json_t *passed_over;        /* ["step-…: reason", ...] */
+        json_t *set_aside;          /* those of them that are not there any more */
         char reason[WIRE_TEXT];     /* why the one at `at` is set aside */
         json_t *events;             /* of the work in the thread */
         struct stint_error problem; /* of that work */

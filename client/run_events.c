@@ -238,6 +238,7 @@ static void on_rank(struct run *r, unsigned agent, const struct wire_agent_rank 
                 log_error("stint %u: %s", r->stint, err.text);
                 return;
         }
+        prefetch_rank_came(r, (uint32_t)m->rank);
         if (r->ranks.present < r->ranks.n)
                 return;
         story_note(r, "attached",
@@ -396,6 +397,9 @@ static void on_message(void *arg, unsigned agent, const struct wire_header *mess
         case WIRE_AGENT_RESTORE_ASK:
                 restore_ask(r, m);
                 break;
+        case WIRE_AGENT_PREFETCHED:
+                prefetch_read(r, m);
+                break;
         case WIRE_AGENT_RESTORE_READ:
                 restore_read(r, m);
                 break;
@@ -423,6 +427,7 @@ static void on_ready(void *arg, unsigned agent)
         story_tell_deadline(r, agent);
         story_tell_measured(r, agent);
         story_tell_best(r, agent);
+        prefetch_agent_came(r, agent);
         if (!agents_all_ready(&r->agents))
                 return;
         snprintf(r->lease.holder.agent, sizeof r->lease.holder.agent, "%s", r->agents.agent[0].socket);

@@ -104,8 +104,10 @@ static void on_catalog(void *arg)
 {
         struct run *r = ((struct candidates *)arg)->run;
 
-        if (!work_failed(r))
-                try_candidate(r);
+        if (work_failed(r))
+                return;
+        prefetch_hand_over(r, arg);
+        try_candidate(r);
 }
 
 static void on_set_aside(void *arg)
@@ -151,6 +153,7 @@ static void read_candidate(struct run *r)
         listen_anew(s, RESTORING_READING);
         s->bytes = 0;
         s->read_ns = 0;
+        s->prefetched = s->staged = 0;
         for (i = 0; i < s->ranks; i++)
                 let_rank_read(r, i);
 }
@@ -170,6 +173,7 @@ static void try_candidate(struct run *r)
                 story_note(r, "fresh", NULL);
                 log_notice("stint %u: nothing to restore: training begins", r->stint);
                 answer_all(r, RESTORE_FRESH, 0, "");
+                prefetch_end(r);
                 break;
         case CHOICE_FAILED:
                 fail_all(r, EPROTO, text);
@@ -219,6 +223,7 @@ static void use_candidate(struct run *r)
                 return;
         }
         know_best(r);
+        s->wait_ns = clock_now() - s->asked_ns;
         listen_anew(s, RESTORING_GIVEN);
         for (i = 0; i < s->ranks; i++)
                 let_rank_use(r, i);
@@ -232,20 +237,24 @@ static void go_on_from(struct run *r, const struct wire_agent_restore_done *m)
         const struct catalog_entry *e = candidates_at(&s->candidates);
         char how_much[32], how_long[32];
         int64_t took_ns = clock_now() - s->began_ns;
+        const int staged = s->staged == s->ranks, prefetched = s->prefetched == s->ranks;
 
         r->landed_step = e->step;
         r->lineage = s->candidates.lineage + (uint32_t)(s->candidates.set_back != 0);
         story_note(r, "restore",
-                   json_pack("{s:s, s:I, s:I, s:f, s:f, s:I, s:O}", "checkpoint", e->name, "step", (json_int_t)e->step,
-                             "bytes", (json_int_t)s->bytes, "took_s", (double)took_ns / 1e9, "copy_s",
-                             (double)m->copy_ns / 1e9, "lineage", (json_int_t)r->lineage, "passed_over",
-                             s->candidates.passed_over));
-        log_notice("stint %u: restored step %" PRId64 " (%s in %s)", r->stint, e->step,
+                   json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:b, s:I, s:O}", "checkpoint", e->name, "step",
+                             (json_int_t)e->step, "bytes", (json_int_t)s->bytes, "took_s", (double)took_ns / 1e9,
+                             "read_s", (double)s->read_ns / 1e9, "wait_s", (double)s->wait_ns / 1e9, "copy_s",
+                             (double)m->copy_ns / 1e9, "from", staged ? "staging" : "disk", "prefetched", prefetched,
+                             "lineage", (json_int_t)r->lineage, "passed_over", s->candidates.passed_over));
+        log_notice("stint %u: restored step %" PRId64 " (%s in %s%s)", r->stint, e->step,
                    size_format(how_much, sizeof how_much, (int64_t)s->bytes),
-                   duration_format(how_long, sizeof how_long, took_ns));
+                   duration_format(how_long, sizeof how_long, took_ns),
+                   staged ? ", from memory" : prefetched ? ", read ahead" : "");
         memset(s->asking, 0, s->ranks);
         listen_anew(s, RESTORING_ASKING);
         candidates_supersede_newer(&s->candidates);
+        prefetch_end(r);
 }
 
 /* ---- messages -------------------------------------------------------------------------------------------------- */
@@ -276,8 +285,11 @@ static int any_asks(const struct restore *s)
 
 static void choose_when_all_ask(struct run *r)
 {
-        if (r->restore.state == RESTORING_ASKING && all_ask(&r->restore))
-                start_work(r, candidates_read, on_catalog);
+        if (r->restore.state != RESTORING_ASKING || !all_ask(&r->restore))
+                return;
+        r->restore.asked_ns = clock_now();
+        prefetch_stop(r);
+        start_work(r, candidates_read, on_catalog);
 }
 
 /* What was read or chosen without all ranks counts for nothing; those that are still there go on waiting. */
@@ -368,6 +380,8 @@ void restore_read(struct run *r, const struct wire_agent_restore_read *m)
         if (s->state != RESTORING_READING)
                 return;
         s->bytes += m->bytes;
+        s->prefetched += m->from == RESTORE_FROM_PREFETCH;
+        s->staged += m->from == RESTORE_FROM_STAGING;
         if (m->took_ns > s->read_ns)
                 s->read_ns = m->took_ns;
         if (heard_all(s, m->rank, m->code, m->text))

@@ -27,7 +27,9 @@ struct restore {
         char text[WIRE_TEXT];
         struct candidates candidates;
         int abandoned;              /* a rank went away meanwhile: once the others have answered, all begins anew */
-        int64_t began_ns, read_ns;
+        int64_t began_ns, asked_ns; /* the first has asked; all have */
+        int64_t wait_ns, read_ns;   /* from then until the images were handed over; the longest reading, ahead or not */
+        uint32_t prefetched, staged; /* how many ranks' images were read ahead; were still in staging */
         uint64_t bytes;
 };
 

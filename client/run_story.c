@@ -149,6 +149,7 @@ static int start_agents(struct run *r, struct stint_error *err)
                         r->o->dir, r->stint, r->identity.run_id, &story_agents_events, r, err) != 0)
                 return -1;
         tell_environment(r);
+        prefetch_begin(r);
         if (agents_start(&r->agents, &problem) != 0) {
                 log_error("stint %u: %s; training goes on without checkpoints", r->stint, problem.text);
                 loop_start_program(r);
@@ -348,6 +349,7 @@ static void leave(struct run *r)
                 close(r->signal_fd);
         progress_close(r);
         successor_close(r);
+        prefetch_fini(&r->prefetch);
         restore_fini(&r->restore);
         save_fini(&r->save);
         save_fini(&r->behind);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * run_story: one stint as `stint run` lives it, and everything it knows meanwhile.  The rooms run_begin, run_loop,
- * run_events, run_saving, run_restore and run_progress each tell a part of it; they share this struct, and each field
+ * run_events, run_saving, run_prefetch, run_restore and run_progress each tell a part of it; they share this struct, and each field
  * has one of them as its owner.
  */
 #ifndef STINT_RUN_STORY_H
@@ -17,6 +17,7 @@
 #include "run_lease.h"
 #include "run_listen.h"
 #include "run_measured.h"
+#include "run_prefetch.h"
 #include "run_progress.h"
 #include "run_ranks.h"
 #include "run_restore.h"
@@ -55,6 +56,7 @@ struct run {
         /* the parts of the story */
         struct ranks ranks;
         struct save save, behind;    /* run_saving.c; behind: asked for while the other is being written */
+        struct prefetch prefetch;    /* run_prefetch.c */
         struct restore restore;      /* run_restore.c */
         struct progress progress;    /* run_progress.c */
         struct successor successor;  /* run_successor.c */

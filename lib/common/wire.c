@@ -57,6 +57,7 @@ static const struct wire_kind kinds[] = {
         MESSAGE(RUN_RESTORE, wire_run_restore, FIELD(wire_run_restore, checkpoint), FIELD(wire_run_restore, text)),
         MESSAGE(RUN_USE, wire_run_use, FIELD(wire_run_use, best_name), FIELD(wire_run_use, text)),
         MESSAGE(RUN_COMPLETED, wire_run_completed, FIELD(wire_run_completed, text)),
+        MESSAGE(RUN_PREFETCH, wire_run_prefetch, FIELD(wire_run_prefetch, checkpoint)),
 
         MESSAGE(AGENT_READY, wire_agent_ready, FIELD(wire_agent_ready, node), FIELD(wire_agent_ready, socket)),
         MESSAGE(AGENT_RANK, wire_agent_rank, FIELD(wire_agent_rank, program), FIELD(wire_agent_rank, devices)),
@@ -75,6 +76,8 @@ static const struct wire_kind kinds[] = {
         MESSAGE(AGENT_DIED, wire_agent_died, FIELD(wire_agent_died, how)),
         PLAIN(AGENT_ASK_DEADLINE, wire_agent_ask_deadline),
         PLAIN(AGENT_TAKEN, wire_agent_taken),
+        MESSAGE(AGENT_PREFETCHED, wire_agent_prefetched, FIELD(wire_agent_prefetched, checkpoint),
+                FIELD(wire_agent_prefetched, text)),
 
         MESSAGE(SCHEDULER_ASK, wire_scheduler_ask, FIELD(wire_scheduler_ask, job), FIELD(wire_scheduler_ask, text)),
         MESSAGE(SCHEDULER_ANSWER, wire_scheduler_answer, FIELD(wire_scheduler_answer, job),
@@ -230,6 +233,7 @@ FITS(wire_run_result);
 FITS(wire_run_restore);
 FITS(wire_run_use);
 FITS(wire_run_completed);
+FITS(wire_run_prefetch);
 FITS(wire_agent_ready);
 FITS(wire_agent_rank);
 FITS(wire_agent_layout);
@@ -242,6 +246,7 @@ FITS(wire_agent_sealed);
 FITS(wire_agent_save_failed);
 FITS(wire_agent_restore_ask);
 FITS(wire_agent_restore_read);
+FITS(wire_agent_prefetched);
 FITS(wire_agent_restore_done);
 FITS(wire_agent_complete);
 FITS(wire_agent_gone);
@@ -284,6 +289,7 @@ AT(wire_restore_image, text, 248);
 AT(wire_result, text, 40);
 AT(wire_run_measured, margin_ns, 56);
 AT(wire_run_restore, checkpoint, 48);
+AT(wire_run_prefetch, checkpoint, 40);
 AT(wire_run_result, text, 48);
 AT(wire_agent_ready, socket, 80);
 AT(wire_agent_progress, left_ns, 56);

@@ -32,12 +32,12 @@ enum wire_type {
         WIRE_COMPLETED,
         /* `stint run` -> agent, on its stdin */
         WIRE_RUN_DEADLINE = 64, WIRE_RUN_MEASURED, WIRE_RUN_BEST, WIRE_RUN_SAVE, WIRE_RUN_RESULT, WIRE_RUN_RESTORE,
-        WIRE_RUN_USE, WIRE_RUN_COMPLETED,
+        WIRE_RUN_USE, WIRE_RUN_COMPLETED, WIRE_RUN_PREFETCH,
         /* agent -> `stint run`, on its stdout */
         WIRE_AGENT_READY = 96, WIRE_AGENT_RANK, WIRE_AGENT_LAYOUT, WIRE_AGENT_TRIGGER, WIRE_AGENT_TERM,
         WIRE_AGENT_ASK_SAVE, WIRE_AGENT_PROGRESS, WIRE_AGENT_SEALED, WIRE_AGENT_SAVE_FAILED, WIRE_AGENT_RESTORE_ASK,
         WIRE_AGENT_RESTORE_READ, WIRE_AGENT_RESTORE_DONE, WIRE_AGENT_COMPLETE, WIRE_AGENT_GONE, WIRE_AGENT_DIED,
-        WIRE_AGENT_ASK_DEADLINE = 120, WIRE_AGENT_TAKEN = 122,
+        WIRE_AGENT_ASK_DEADLINE = 120, WIRE_AGENT_PREFETCHED, WIRE_AGENT_TAKEN,
         /* `stint run` <-> scheduler */
         WIRE_SCHEDULER_ASK = 128, WIRE_SCHEDULER_ANSWER, WIRE_SCHEDULER_CLUSTER,
         /* a verb -> `stint run`, and its answer */
@@ -286,6 +286,15 @@ struct wire_run_completed {
         char text[WIRE_TEXT];
 };
 
+struct wire_run_prefetch { /* to the agent that may get this rank: its program will ask for this */
+        struct wire_header header;
+        int32_t rank;            /* without a checkpoint: let go of its image; -1: of all */
+        uint32_t ranks;
+        int64_t checkpoint_step;
+        uint64_t file_bytes, root; /* as in RUN_RESTORE */
+        char checkpoint[128];    /* name within checkpoints/; "": it is not wanted any more */
+};
+
 /* ---- agent -> `stint run` ---- */
 
 struct wire_agent_ready {
@@ -380,12 +389,26 @@ struct wire_agent_restore_ask {
         uint32_t reserved;
 };
 
+enum restore_from { RESTORE_FROM_DISK = 0, RESTORE_FROM_PREFETCH, RESTORE_FROM_STAGING };
+
 struct wire_agent_restore_read {
         struct wire_header header;
         int32_t rank;
         int32_t code;            /* 0; EBADMSG: damaged; anything else: could not be read */
+        uint32_t from;           /* enum restore_from */
+        uint32_t reserved;
+        int64_t took_ns;         /* reading and checking, whether before the program asked or after */
+        uint64_t bytes;
+        char text[WIRE_TEXT];
+};
+
+struct wire_agent_prefetched { /* how reading ahead went; also when nobody has asked for it yet */
+        struct wire_header header;
+        int32_t rank;
+        int32_t code;            /* as in RESTORE_READ */
         int64_t took_ns;
         uint64_t bytes;
+        char checkpoint[128];
         char text[WIRE_TEXT];
 };
 

@@ -125,6 +125,18 @@ is "$status" 75 "an agent that dies in the final save does not keep it from land
 like "$(journal "$run" end verdict)" "^saved step " "as the verdict says"
 is "$(journal "$run" save attempt landed | tail -n 1)" "2 true" "with a second attempt at the same save"
 
+# ---- read ahead on both nodes -----------------------------------------------------------------------------------------
+
+cp -a "$run" "$TEST_DIR/ahead"
+start ahead "${stint[@]}" --stint-dir "$TEST_DIR/ahead" --stint-interval off -- bash -c \
+        'until [ -e "$0" ]; do sleep 0.02; done; exec "$@"' "$TEST_DIR/ahead.go" "${mpi[@]}"
+wait_for 60 "the files of both ranks to be read" has_events "$TEST_DIR/ahead" 1 prefetched
+touch "$TEST_DIR/ahead.go"
+wait_exit ahead 60
+is "$(journal "$TEST_DIR/ahead" restore step prefetched)" "$(journal "$run" end landed_step | sed -n 1p) true" \
+        "each node has read the file of its rank before that asked"
+same_hashes "$TEST_DIR/ahead.out" "and the ranks go on to the same numbers"
+
 # ---- in a restore ----------------------------------------------------------------------------------------------------
 
 start restore "${on_n2[@]}" STINT_FAULT=restore.mid_read:pause "${command[@]}"

@@ -9,6 +9,7 @@
 
 # shellcheck disable=SC2154  # status comes from tap.sh
 sweep_steps=80
+sweep_options=()
 sweep_train=(train_lm --small --steps "$sweep_steps" --step-ms 5 --eval-every 15 --log-every 0)
 
 reference() # the weights that every case must end with
@@ -22,7 +23,7 @@ stint_once() # NAME RUN [FAULT]: one stint of RUN in the background
         local name=$1 run=$2
         mkdir -p "$run.faults"
         STINT_FAULT=${3-} STINT_FAULT_DIR=$run.faults start "$name" \
-                stint run --stint-dir "$run" --stint-interval 60ms --stint-keep 1 -- "${sweep_train[@]}" --out "$run.bin"
+                stint run --stint-dir "$run" --stint-interval 60ms --stint-keep 1 "${sweep_options[@]}" -- "${sweep_train[@]}" --out "$run.bin"
 }
 
 reached() # RUN: the file of the point at which a process waits
@@ -52,6 +53,11 @@ by_executable() # NAME EXECUTABLE: ids in that family which run this program
         done
 }
 
+has_program() # NAME
+{
+        [ -n "$(by_executable "$1" train_lm)" ]
+}
+
 none_of() # NAME
 {
         [ -z "$(family_of "$1")" ]
@@ -61,7 +67,11 @@ strike() # NAME VICTIM: SIGKILL to one of them, or to all at once
 {
         local pids
         case $2 in
-        program) pids=$(by_executable "$1" train_lm) ;;
+        program)
+                # The point may be reached while the program is only being started.
+                wait_for 60 "the program of $1" has_program "$1" || return 1
+                pids=$(by_executable "$1" train_lm)
+                ;;
         agent) pids=$(by_executable "$1" stint-agent) ;;
         run) pids=$(pid_of "$1") ;;
         tree) kill_family KILL "$1"; return ;;
@@ -145,9 +155,9 @@ sweep()
                         "$prepare" "$run"
                         wrong=$(kill_at "$run" "$point" "$victim" "$nth")
                         if [ -z "$wrong" ]; then
-                                pass "SIGKILL of the $victim at $point loses nothing that had landed"
+                                pass "SIGKILL of the $victim at $point${sweep_options[*]:+ (${sweep_options[*]})} loses nothing that had landed"
                         else
-                                fail "SIGKILL of the $victim at $point loses nothing that had landed"
+                                fail "SIGKILL of the $victim at $point${sweep_options[*]:+ (${sweep_options[*]})} loses nothing that had landed"
                                 diag "$wrong"
                                 diag_file "$TEST_DIR/$(basename "$run").err" 30
                         fi
