@@ -24,6 +24,7 @@
 #include "place.h"
 #include "prefetch.h"
 #include "ranks.h"
+#include "recall.h"
 #include "restoring.h"
 #include "saving.h"
 #include "watch.h"
@@ -52,6 +53,7 @@ struct agent {
         struct watch watch;
         struct daemon_line daemon;
         struct prefetch prefetch;
+        struct recall recall;
         int failed;
 };
 
@@ -215,6 +217,7 @@ static void finish(struct agent *a)
         daemon_line_close(&a->daemon);
         watch_close(&a->watch);
         prefetch_close(&a->prefetch);
+        recall_close(&a->recall);
         ranks_close(&a->ranks);
         uv_close((uv_handle_t *)&a->term, NULL);
         uv_close((uv_handle_t *)&a->linger, NULL);
@@ -347,7 +350,9 @@ static int set_up(struct agent *a, const struct options *o, struct stint_error *
         a->ranks.arg = a;
         watch_open(&a->watch, &a->loop, &a->ranks);
         prefetch_open(&a->prefetch, &a->loop, &a->ranks);
+        recall_open(&a->recall, &a->loop);
         a->ranks.prefetch = &a->prefetch;
+        a->ranks.recall = &a->recall;
         daemon_line_open(&a->daemon, &a->loop, &a->watch, &a->run, o->stint, a->ranks.run_id);
         if (ranks_open(&a->ranks, &a->loop, o->name, &a->run, err) < 0)
                 return -1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * prefetch: from RUN_PREFETCH to an image that waits for its program.  Called by main and restoring, on the loop's
- * thread; the reading itself is reader's.  What is found damaged is told `stint run` at once, which sets it aside and
+ * thread; the reading itself is done by recall and reader.  What is found damaged is told `stint run` at once, which sets it aside and
  * names an older one, all before the program asks.  What could not be read for another reason is tried again when it
  * does.
  */
@@ -14,6 +14,7 @@
 #include "duration.h"
 #include "log.h"
 #include "memory.h"
+#include "recall.h"
 
 /* One rank's file. */
 struct prefetched {
@@ -160,9 +161,10 @@ static int begin(struct prefetch *p, struct prefetched *one)
         reader->checkpoint_step = m->checkpoint_step;
         reader->file_bytes = m->file_bytes;
         reader->root = m->root;
+        reader->staging = recall_find(p->ranks->recall, m->rank, m->root, m->file_bytes);
         one->reader = reader;
         one->at_work = p->at_work = 1;
-        work_start(p->ranks->loop, NULL, &reader->work, reader_run, on_read);
+        work_start(p->ranks->loop, NULL, &reader->work, recall_run, on_read);
         return 0;
 }
 

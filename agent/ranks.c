@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "log.h"
 #include "prefetch.h"
+#include "recall.h"
 #include "restoring.h"
 #include "saving.h"
 
@@ -43,6 +44,15 @@ void rank_send(struct rank *rank, const void *message, int fd)
                 rank_publish(rank);
 }
 
+/* What a program that went away without a word has saved from it may be what the next one of its rank asks for. */
+static void leave_staging(struct rank *rank, struct staging *staging)
+{
+        if (rank->known && !rank->said_bye && !rank->ranks->run->over)
+                recall_keep(rank->ranks->recall, rank->rank, staging);
+        else
+                staging_drop(staging);
+}
+
 void rank_release(struct rank *rank)
 {
         struct rank **at = &rank->ranks->first;
@@ -54,8 +64,9 @@ void rank_release(struct rank *rank)
         if (*at)
                 *at = rank->next;
         restoring_drop(rank);
-        staging_drop(rank->staging);
-        staging_drop(rank->second);
+        staging_drop(rank->lent);
+        leave_staging(rank, rank->staging);
+        leave_staging(rank, rank->second);
         if (rank->page)
                 munmap(rank->page, sizeof *rank->page);
         free(rank);
@@ -304,6 +315,7 @@ static void on_layout(struct rank *rank, const struct wire_layout *m, int *fd)
         }
         /* It has its state, or begins without: what was read ahead would take the place of its staging. */
         prefetch_drop(rank->ranks->prefetch, rank->rank);
+        recall_drop(rank->ranks->recall, rank->rank);
         job = calloc(1, sizeof *job);
         if (!job) {
                 error_set(&err, ENOMEM, "no memory for a layout");

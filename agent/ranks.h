@@ -22,6 +22,7 @@ struct ranks;
 struct writer;
 struct reader;
 struct prefetch;
+struct recall;
 
 /* What was known when a write began, to see what it takes from training. */
 struct flight {
@@ -73,7 +74,8 @@ struct rank {
         /* restoring */
         struct reader *reader;         /* at work */
         struct reader *image;          /* read and checked, not handed over yet */
-        uint32_t image_from;           /* enum restore_from */
+        uint32_t read_ahead;           /* one of them was begun before the program asked */
+        struct staging *lent;          /* what the program was given is in that, which stays as it is meanwhile */
         struct wire_run_restore wanted; /* what that is an answer to */
 };
 
@@ -98,6 +100,7 @@ struct ranks {
         struct work_line seconds; /* jobs that look how much memory is left, and take some */
         struct coordinator *run;
         struct prefetch *prefetch; /* images for ranks that have not come yet */
+        struct recall *recall;     /* staging of ranks that went away */
 
         char dir[RUNDIR_PATH];
         char run_id[SEAL_RUN_ID];

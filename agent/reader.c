@@ -200,21 +200,27 @@ static int read_image(const struct reader *r, int fd, const char *path, struct s
         return -1;
 }
 
+int reader_read_seal(struct reader *r, struct stint_error *err)
+{
+        char seal[RUNDIR_NAME], path[RUNDIR_PATH + 256];
+
+        rundir_rank_seal(seal, r->rank, r->ranks);
+        if (rundir_join(path, sizeof path, r->checkpoint, seal, NULL, err) < 0)
+                return -1;
+        if (seal_read(&r->seal, path, err) < 0)
+                return damage_if_missing(err);
+        return check_seal(r, path, err);
+}
+
 /* The story of one restore: seal, file, bytes, hashes. */
 static int restore(struct reader *r, struct stint_error *err)
 {
-        char file[RUNDIR_NAME], seal[RUNDIR_NAME], file_path[RUNDIR_PATH + 256], seal_path[RUNDIR_PATH + 256];
+        char file[RUNDIR_NAME], file_path[RUNDIR_PATH + 256];
         int fd, memory;
 
         rundir_rank_file(file, r->rank, r->ranks);
-        rundir_rank_seal(seal, r->rank, r->ranks);
         if (rundir_join(file_path, sizeof file_path, r->checkpoint, file, NULL, err) < 0 ||
-            rundir_join(seal_path, sizeof seal_path, r->checkpoint, seal, NULL, err) < 0 ||
-            point("restore.before_read", file_path, err) < 0)
-                return -1;
-        if (seal_read(&r->seal, seal_path, err) < 0)
-                return damage_if_missing(err);
-        if (check_seal(r, seal_path, err) < 0)
+            point("restore.before_read", file_path, err) < 0 || reader_read_seal(r, err) < 0)
                 return -1;
         fd = open_file(r, file_path, err);
         if (fd < 0)
@@ -261,5 +267,6 @@ void reader_free(struct reader *r)
 {
         if (r->fd >= 0)
                 close(r->fd);
+        staging_drop(r->staging);
         free(r);
 }

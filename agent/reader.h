@@ -11,6 +11,7 @@
 #include "error.h"
 #include "rundir.h"
 #include "seal.h"
+#include "staging.h"
 #include "work.h"
 
 struct reader {
@@ -23,10 +24,12 @@ struct reader {
         int64_t checkpoint_step;
         uint64_t file_bytes, root; /* as the manifest has them */
         char run_id[SEAL_RUN_ID];
+        struct staging *staging;   /* held: memory that may have it already (recall.h); NULL: none */
         atomic_int unwanted;       /* set by reader_stop */
 
         /* What became of it. */
         int fd; /* the image, in memory that can neither shrink nor grow; -1 and err when it failed */
+        int recalled; /* 1: that is the staging's, which must be held as long as the image is in use */
         struct seal seal;
         struct stint_error err; /* EBADMSG: the checkpoint is damaged; anything else: it could not be read */
         int64_t took_ns;
@@ -40,6 +43,9 @@ struct reader *reader_new(const char *run_dir, const char *checkpoint, const cha
 
 /* What the job does, on a thread. */
 void reader_run(struct work *work);
+
+/* Its first part: the seal from the disk, checked against what the manifest says.  Answers into r->seal. */
+int reader_read_seal(struct reader *r, struct stint_error *err);
 
 /* Nobody wants it any more: it ends soon, with ECANCELED.  Its done is called all the same. */
 void reader_stop(struct reader *r);

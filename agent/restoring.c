@@ -11,6 +11,7 @@
 #include "fault.h"
 #include "log.h"
 #include "prefetch.h"
+#include "recall.h"
 
 void restoring_drop(struct rank *rank)
 {
@@ -33,6 +34,11 @@ void restoring_done(struct rank *rank, const struct wire_restore_done *m)
                 .rank = rank->rank, .code = m->code, .step = m->step, .copy_ns = m->copy_ns
         };
 
+        /* Memory of stintd's is emptied when it is let go of, whoever still has it mapped. */
+        if (!m->carries) {
+                staging_drop(rank->lent);
+                rank->lent = NULL;
+        }
         WIRE_INIT(&done, WIRE_AGENT_RESTORE_DONE);
         memcpy(done.text, m->text, sizeof done.text);
         coordinator_send(rank->ranks->run, &done);
@@ -40,12 +46,14 @@ void restoring_done(struct rank *rank, const struct wire_restore_done *m)
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-static void report(struct rank *rank, const struct stint_error *err, const struct reader *reader, uint32_t from)
+/* reader is NULL when it did not come to that. */
+static void report(struct rank *rank, const struct stint_error *err, const struct reader *reader)
 {
-        struct wire_agent_restore_read m = { .rank = rank->rank, .code = err->code, .from = from };
+        struct wire_agent_restore_read m = { .rank = rank->rank, .code = err->code, .ahead = rank->read_ahead };
 
         WIRE_INIT(&m, WIRE_AGENT_RESTORE_READ);
         if (reader) {
+                m.from = reader->recalled ? RESTORE_FROM_STAGING : RESTORE_FROM_DISK;
                 m.took_ns = reader->took_ns;
                 m.bytes = reader->file_bytes;
         }
@@ -54,11 +62,11 @@ static void report(struct rank *rank, const struct stint_error *err, const struc
 }
 
 /* What was read is held back for the other ranks; what was not is told. */
-static void take(struct rank *rank, struct reader *reader, uint32_t from)
+static void take(struct rank *rank, struct reader *reader)
 {
         const struct stint_error fine = { 0 };
 
-        report(rank, reader->fd < 0 ? &reader->err : &fine, reader, from);
+        report(rank, reader->fd < 0 ? &reader->err : &fine, reader);
         if (reader->fd < 0) {
                 reader_free(reader);
                 return;
@@ -76,13 +84,12 @@ static void on_read(struct work *work)
         if (rank->gone)
                 reader_free(reader);
         else
-                take(rank, reader, rank->image_from);
+                take(rank, reader);
         rank_release(rank);
 }
 
-static void await(struct rank *rank, struct reader *reader, uint32_t from)
+static void await(struct rank *rank, struct reader *reader)
 {
-        rank->image_from = from;
         rank->reader = reader;
         rank->jobs++;
 }
@@ -93,7 +100,7 @@ static void start_reader(struct rank *rank, const struct wire_run_restore *m)
         struct reader *reader = reader_new(rank->ranks->dir, m->checkpoint, rank->ranks->run_id, &err);
 
         if (!reader) {
-                report(rank, &err, NULL, RESTORE_FROM_DISK);
+                report(rank, &err, NULL);
                 return;
         }
         reader->owner = rank;
@@ -102,8 +109,9 @@ static void start_reader(struct rank *rank, const struct wire_run_restore *m)
         reader->checkpoint_step = m->checkpoint_step;
         reader->file_bytes = m->file_bytes;
         reader->root = m->root;
-        await(rank, reader, RESTORE_FROM_DISK);
-        work_start(rank->ranks->loop, NULL, &reader->work, reader_run, on_read);
+        reader->staging = recall_find(rank->ranks->recall, m->rank, m->root, m->file_bytes);
+        await(rank, reader);
+        work_start(rank->ranks->loop, NULL, &reader->work, recall_run, on_read);
 }
 
 /* From the memory into which it was read ahead, where it was; else from the disk. */
@@ -113,12 +121,13 @@ static void read_image(struct rank *rank, const struct wire_run_restore *m)
         struct reader *reader = prefetch_take(rank->ranks->prefetch, m, rank, on_read, &at_work);
 
         rank->wanted = *m;
+        rank->read_ahead = reader != NULL;
         if (!reader)
                 start_reader(rank, m);
         else if (at_work)
-                await(rank, reader, RESTORE_FROM_PREFETCH);
+                await(rank, reader);
         else
-                take(rank, reader, RESTORE_FROM_PREFETCH);
+                take(rank, reader);
 }
 
 /* ---- handing over ------------------------------------------------------------------------------------------------ */
@@ -161,7 +170,7 @@ void restoring_read(struct ranks *r, const struct wire_run_restore *m)
         }
         if (rank->reader) {
                 error_set(&err, EBUSY, "rank %d is reading another checkpoint", rank->rank);
-                report(rank, &err, NULL, RESTORE_FROM_DISK);
+                report(rank, &err, NULL);
                 return;
         }
         read_image(rank, m);
@@ -187,6 +196,10 @@ static void hand_over(struct rank *rank, const struct wire_run_use *m)
         else if (best->goal)
                 set_best(&image, best->value, best->goal, best->name);
         rank_send(rank, &image, rank->image->fd);
+        if (rank->image->recalled) {
+                staging_drop(rank->lent);
+                rank->lent = staging_hold(rank->image->staging);
+        }
         restoring_drop(rank);
 }
 

@@ -183,6 +183,7 @@ static void on_written(struct work *work)
 
         rank->jobs--;
         rank->writer = NULL;
+        w->staging->root = w->failed ? 0 : w->seal.root;
         if (s && s->result.save_id != 0) {
                 /* It was given up.  The image is the program's again, now that nobody reads it. */
                 rank_send(rank, &s->result, -1);

@@ -23,6 +23,7 @@ struct staging {
         uint32_t record_bytes;
         struct template_extent *extents; /* of the template, so that another image can be made like this one */
         int64_t n_extents;
+        uint64_t root; /* of the seal of what was written from it last; 0: nothing was */
 };
 
 struct staging *staging_hold(struct staging *s);

@@ -380,7 +380,7 @@ void restore_read(struct run *r, const struct wire_agent_restore_read *m)
         if (s->state != RESTORING_READING)
                 return;
         s->bytes += m->bytes;
-        s->prefetched += m->from == RESTORE_FROM_PREFETCH;
+        s->prefetched += m->ahead != 0;
         s->staged += m->from == RESTORE_FROM_STAGING;
         if (m->took_ns > s->read_ns)
                 s->read_ns = m->took_ns;

@@ -238,6 +238,7 @@ static void say_done(struct stint *s, const struct image *image, const struct st
         WIRE_INIT(&m, WIRE_RESTORE_DONE);
         m.step = image->told.step;
         m.copy_ns = image->copy_ns;
+        m.carries = !failed && s->layout.carried > 0;
         if (failed) {
                 m.code = failed->code;
                 wire_text(m.text, sizeof m.text, failed->text);

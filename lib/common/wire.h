@@ -81,7 +81,7 @@ struct wire_restore {
 struct wire_restore_done { /* what the program made of the image it was given */
         struct wire_header header;
         int32_t code;            /* 0, or an errno value: it was refused, nothing was copied */
-        uint32_t reserved;
+        uint32_t carries;        /* 1: it stays mapped, for tensors that are not attached yet are carried along */
         int64_t step;
         int64_t copy_ns;
         char text[WIRE_TEXT];
@@ -389,14 +389,14 @@ struct wire_agent_restore_ask {
         uint32_t reserved;
 };
 
-enum restore_from { RESTORE_FROM_DISK = 0, RESTORE_FROM_PREFETCH, RESTORE_FROM_STAGING };
+enum restore_from { RESTORE_FROM_DISK = 0, RESTORE_FROM_STAGING };
 
 struct wire_agent_restore_read {
         struct wire_header header;
         int32_t rank;
         int32_t code;            /* 0; EBADMSG: damaged; anything else: could not be read */
         uint32_t from;           /* enum restore_from */
-        uint32_t reserved;
+        uint32_t ahead;          /* 1: the reading had begun before the program asked */
         int64_t took_ns;         /* reading and checking, whether before the program asked or after */
         uint64_t bytes;
         char text[WIRE_TEXT];

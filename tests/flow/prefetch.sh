@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # tests/flow/prefetch.sh: the newest checkpoint is in memory before the program asks for it. One that is damaged is found
-# then, and the older one is there instead. Memory that nobody needs any more is given back.
+# then, and the older one is there instead. What is still in staging is used without the disk. Memory that nobody needs any
+# more is given back.
 set -eu
 . "$(dirname "$0")/../tap.sh"
 . "$TEST_SOURCE/tests/flow/flow.sh"
@@ -152,6 +153,26 @@ wait_exit early 60
 is "$status" 0 "a program that asks while its file is read gets that"
 is "$(journal "$run" restore checkpoint prefetched)" "$newer true" "and the file is not read once more"
 same_weights "$run.bin" "its weights are the same"
+
+# ---- from staging ----------------------------------------------------------------------------------------------------
+
+# The program is killed and started again within its stint, and what it saved is still in memory.
+run=$TEST_DIR/staging
+start staging stint run --stint-dir "$run" --stint-interval off -- bash -c \
+        '"$@" --step-ms 1000 & wait $! || :; exec "$@"' wrapper "${flow_train[@]}" --out "$run.bin"
+wait_for 60 "the training to be on its way" has_events "$run" 1 fresh
+run stint save "$run"
+is "$status" 0 "a snapshot has landed"
+step=$(journal "$run" save step | tail -n 1)
+mv "$(newest "$run")"/rank-*.h5 "$TEST_DIR/away"
+kill -KILL "$(by_executable staging train_lm)"
+wait_for 60 "the restore" has_events "$run" 1 restore
+mv "$TEST_DIR/away"/rank-*.h5 "$(newest "$run")"
+wait_exit staging 60
+is "$status" 0 "a program that was killed and started again in its stint goes on"
+is "$(journal "$run" restore step from prefetched)" "$step staging false" "from the snapshot in staging, without its file"
+like "$(cat "$TEST_DIR/staging.err")" "restored step $step .*from memory" "as the log says"
+same_weights "$run.bin" "with the same weights in the end"
 
 # ---- two ranks -------------------------------------------------------------------------------------------------------
 

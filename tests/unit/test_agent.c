@@ -325,7 +325,8 @@ START_TEST(what_was_read_ahead_is_handed_over_without_the_disk)
         order_restore(RESTORE_IMAGE, 77, &seal);
         report = heard(WIRE_AGENT_RESTORE_READ);
         ck_assert_msg(report->code == 0, "%s", report->text);
-        ck_assert_uint_eq(report->from, RESTORE_FROM_PREFETCH);
+        ck_assert_uint_eq(report->from, RESTORE_FROM_DISK);
+        ck_assert_uint_eq(report->ahead, 1);
         ck_assert_uint_eq(report->bytes, seal.file_bytes);
         WIRE_INIT(&use, WIRE_RUN_USE);
         tell_agent(&use);
@@ -358,7 +359,7 @@ START_TEST(what_cannot_be_read_ahead_is_read_when_it_is_asked_for)
         order_restore(RESTORE_IMAGE, 77, &seal);
         report = heard(WIRE_AGENT_RESTORE_READ);
         ck_assert_int_eq(report->code, 0);
-        ck_assert_uint_eq(report->from, RESTORE_FROM_DISK);
+        ck_assert_uint_eq(report->ahead, 0);
         close_program(&p);
         heard(WIRE_AGENT_GONE);
         ck_assert_int_eq(end_agent(), 0);
@@ -383,6 +384,112 @@ START_TEST(damage_is_told_before_anybody_asks)
         close_program(&p);
         heard(WIRE_AGENT_GONE);
         ck_assert_int_eq(end_agent(), 0);
+}
+END_TEST
+
+/* A program that saved step 77 is gone without a word, and the next one of its rank asks for its state. */
+static void follow_after_a_crash(struct program *p, struct seal *seal, int spoil, unsigned char **was)
+{
+        start_agent();
+        connect_program(p, 0, 1);
+        lay_out(p, 1);
+        save_whole(p, 1, 77, seal);
+        *was = malloc(seal->file_bytes);
+        memcpy(*was, p->image, seal->file_bytes);
+        if (spoil)
+                p->image[p->staging.image_bytes / 2] ^= 1;
+        close_program(p);
+        ck_assert_uint_eq(((const struct wire_agent_gone *)heard(WIRE_AGENT_GONE))->clean, 0);
+        connect_program(p, 0, 1);
+        ask_restore(p);
+}
+
+static void is_given(struct program *p, const struct seal *seal, const unsigned char *was)
+{
+        struct wire_run_use use = { .rank = 0 };
+        const struct wire_restore_image *image;
+        unsigned char *bytes;
+
+        WIRE_INIT(&use, WIRE_RUN_USE);
+        tell_agent(&use);
+        image = program_heard(p, WIRE_RESTORE_IMAGE);
+        ck_assert_uint_eq(image->image_bytes, seal->file_bytes);
+        bytes = mmap(NULL, image->image_bytes, PROT_READ, MAP_SHARED, p->received, 0);
+        close(p->received);
+        ck_assert_mem_eq(bytes, was, seal->file_bytes);
+        munmap(bytes, image->image_bytes);
+}
+
+static void remove_file(int64_t step)
+{
+        char name[RUNDIR_NAME], file[RUNDIR_NAME], path[512];
+
+        snprintf(path, sizeof path, "%s/%s/%s", checkpoints, rundir_whole(name, step), rundir_rank_file(file, 0, 1));
+        ck_assert_int_eq(unlink(path), 0);
+}
+
+START_TEST(a_snapshot_that_is_still_in_staging_is_given_without_the_file)
+{
+        const struct wire_agent_restore_read *report;
+        struct wire_restore_done done = { .step = 77 };
+        unsigned char *was;
+        struct program p;
+        struct seal seal;
+
+        follow_after_a_crash(&p, &seal, 0, &was);
+        remove_file(77);
+        order_restore(RESTORE_IMAGE, 77, &seal);
+        report = heard(WIRE_AGENT_RESTORE_READ);
+        ck_assert_msg(report->code == 0, "%s", report->text);
+        ck_assert_uint_eq(report->from, RESTORE_FROM_STAGING);
+        is_given(&p, &seal, was);
+        WIRE_INIT(&done, WIRE_RESTORE_DONE);
+        program_says(&p, &done, -1);
+        heard(WIRE_AGENT_RESTORE_DONE);
+        lay_out(&p, 1); /* makes staging of its own */
+        close_program(&p);
+        heard(WIRE_AGENT_GONE);
+        ck_assert_int_eq(end_agent(), 0);
+        free(was);
+}
+END_TEST
+
+START_TEST(staging_that_was_changed_after_the_save_is_not_believed)
+{
+        const struct wire_agent_restore_read *report;
+        unsigned char *was;
+        struct program p;
+        struct seal seal;
+
+        follow_after_a_crash(&p, &seal, 1, &was);
+        order_restore(RESTORE_IMAGE, 77, &seal);
+        report = heard(WIRE_AGENT_RESTORE_READ);
+        ck_assert_msg(report->code == 0, "%s", report->text);
+        ck_assert_uint_eq(report->from, RESTORE_FROM_DISK);
+        is_given(&p, &seal, was);
+        close_program(&p);
+        heard(WIRE_AGENT_GONE);
+        ck_assert_int_eq(end_agent(), 0);
+        free(was);
+}
+END_TEST
+
+START_TEST(staging_does_not_hide_that_the_seal_is_damaged)
+{
+        char name[RUNDIR_NAME], file[RUNDIR_NAME], path[512];
+        unsigned char *was;
+        struct program p;
+        struct seal seal;
+
+        follow_after_a_crash(&p, &seal, 0, &was);
+        snprintf(path, sizeof path, "%s/%s/%s", checkpoints, rundir_whole(name, 77), rundir_rank_seal(file, 0, 1));
+        ck_assert_int_eq(truncate(path, 100), 0);
+        order_restore(RESTORE_IMAGE, 77, &seal);
+        ck_assert_int_eq(((const struct wire_agent_restore_read *)heard(WIRE_AGENT_RESTORE_READ))->code, EBADMSG);
+        close_program(&p);
+        heard(WIRE_AGENT_GONE);
+        ck_assert_int_eq(end_agent(), 0);
+        free(was);
 }
 END_TEST
 
@@ -671,6 +778,9 @@ int main(void)
         tcase_add_test(all, what_was_read_ahead_is_handed_over_without_the_disk);
         tcase_add_test(all, what_cannot_be_read_ahead_is_read_when_it_is_asked_for);
         tcase_add_test(all, damage_is_told_before_anybody_asks);
+        tcase_add_test(all, a_snapshot_that_is_still_in_staging_is_given_without_the_file);
+        tcase_add_test(all, staging_that_was_changed_after_the_save_is_not_believed);
+        tcase_add_test(all, staging_does_not_hide_that_the_seal_is_damaged);
         tcase_add_test(all, a_fresh_run_is_told_so_with_the_best_metric_there_is);
         tcase_add_test(all, a_rank_is_let_in_once_and_ranks_that_cannot_be_never);
         tcase_add_test(all, a_program_that_does_not_say_hello_is_cut_off);

@@ -9,6 +9,7 @@
 #include "example_save.h"
 #include "fault.h"
 #include "prefetch.h"
+#include "recall.h"
 #include "rundir.h"
 
 #define STEP 40
@@ -20,6 +21,7 @@ static uv_loop_t loop;
 static struct coordinator nobody = { .over = 1 }; /* what is reported goes nowhere */
 static struct ranks ranks;
 static struct prefetch prefetch;
+static struct recall recall;
 
 /* One checkpoint of three ranks with the same bytes. */
 static void write_checkpoint(void)
@@ -54,17 +56,19 @@ static void set_up(void)
         ck_assert_ptr_nonnull(mkdtemp(dir));
         write_checkpoint();
         ck_assert_int_eq(uv_loop_init(&loop), 0);
-        ranks = (struct ranks){ .loop = &loop, .run = &nobody };
+        ranks = (struct ranks){ .loop = &loop, .run = &nobody, .recall = &recall };
         strcpy(ranks.dir, dir);
         strcpy(ranks.run_id, EXAMPLE_RUN_ID);
         prefetch = (struct prefetch){ 0 };
         prefetch_open(&prefetch, &loop, &ranks);
+        recall_open(&recall, &loop);
 }
 
 /* The loop comes to an end only when every read has. */
 static void clean_up(void)
 {
         prefetch_close(&prefetch);
+        recall_close(&recall);
         uv_run(&loop, UV_RUN_DEFAULT);
         ck_assert_int_eq(uv_loop_close(&loop), 0);
         durable_remove_tree(dir, NULL);
