@@ -111,6 +111,29 @@ static void report(const struct prefetch *p, const struct prefetched *one, const
         coordinator_send(p->ranks->run, &m);
 }
 
+/*
+ * To map an image costs a program as much as to copy it.  This one has been checked, and whether it will be given is for
+ * all ranks together to say; to map it is no harm.
+ */
+static void show(const struct prefetched *one, struct rank *rank)
+{
+        struct wire_image_ahead m = { .image_bytes = one->wanted.file_bytes };
+
+        if (!rank || !(rank->takes & HELLO_TAKES_AHEAD) || rank->of != (int32_t)one->wanted.ranks)
+                return;
+        WIRE_INIT(&m, WIRE_IMAGE_AHEAD);
+        rank_send(rank, &m, one->reader->fd);
+}
+
+void prefetch_show(struct prefetch *p, struct rank *rank)
+{
+        const struct prefetched *one;
+
+        for (one = p->first; one; one = one->next)
+                if (one->wanted.rank == rank->rank && one->reader && !one->at_work)
+                        show(one, rank);
+}
+
 static void on_read(struct work *work)
 {
         struct reader *reader = (struct reader *)work;
@@ -121,10 +144,12 @@ static void on_read(struct work *work)
         one->at_work = 0;
         p->at_work = 0;
         report(p, one, reader->fd < 0 ? &reader->err : &fine, reader);
-        if (reader->fd < 0)
+        if (reader->fd < 0) {
                 let_go(p, one);
-        else
+        } else {
+                show(one, ranks_connected(p->ranks, one->wanted.rank));
                 uv_timer_start(&p->forget, on_forget, (uint64_t)(p->keep_ns / CLOCK_MS), 0);
+        }
         begin_next(p);
 }
 

@@ -38,6 +38,9 @@ void prefetch_want(struct prefetch *p, const struct wire_run_prefetch *m);
 struct reader *prefetch_take(struct prefetch *p, const struct wire_run_restore *m, void *owner,
                              void (*done)(struct work *work), int *at_work);
 
+/* This rank's program is there: when its image is, it may map it already. */
+void prefetch_show(struct prefetch *p, struct rank *rank);
+
 /* This rank's program will not ask any more, or has just been answered otherwise. */
 void prefetch_drop(struct prefetch *p, int32_t rank);
 

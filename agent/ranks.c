@@ -239,12 +239,14 @@ static void on_hello(struct rank *rank, const struct wire_hello *m)
         rank->known = 1;
         rank->rank = m->rank;
         rank->of = m->ranks;
+        rank->takes = m->takes;
         rank->agree_every = m->agree_every > 0 ? m->agree_every : 1;
         memcpy(rank->program, m->program, sizeof rank->program);
         memcpy(rank->devices, m->devices, sizeof rank->devices);
         welcome(rank, page_fd);
         close(page_fd);
         announce(rank);
+        prefetch_show(r->prefetch, rank);
         r->on_change(r->arg);
 }
 

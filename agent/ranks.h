@@ -49,6 +49,7 @@ struct rank {
         int gone;   /* the connection is over */
         int closed; /* ... and its handle too */
         int jobs;   /* on threads, which end before this is freed */
+        uint32_t takes; /* as in HELLO */
         int32_t rank, of, agree_every; /* rank 3 of 8; agrees at every so many safe points */
         char program[64], devices[128];
         int64_t since_ns;

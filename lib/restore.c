@@ -50,7 +50,7 @@ static int ask(struct stint *s, struct stint_error *err)
         }
 }
 
-static int map_image(struct image *image, int fd, struct stint_error *err)
+static int map_image(struct stint *s, struct image *image, int fd, struct stint_error *err)
 {
         const struct wire_restore_image *told = &image->told;
         void *base;
@@ -59,10 +59,9 @@ static int map_image(struct image *image, int fd, struct stint_error *err)
                 return error_set(err, EPROTO, "the agent gave an image without its memory");
         if (channel_memory_check(fd, told->image_bytes, err) < 0)
                 return -1;
-        base = mmap(NULL, told->image_bytes, PROT_READ, MAP_SHARED, fd, 0);
-        if (base == MAP_FAILED)
-                return error_system(err, errno, "the %" PRIu64 " bytes of checkpoint %s cannot be mapped",
-                                    told->image_bytes, told->checkpoint);
+        base = mapping_take(&s->mapping, fd, told->image_bytes, err);
+        if (!base)
+                return error_wrap(err, "checkpoint %s", told->checkpoint);
         image->base = base;
         image->bytes = told->image_bytes;
         return layout_check_image(base, told->image_bytes, told->table_offset, told->count, told->record_bytes, err);
@@ -85,7 +84,7 @@ static int fetch(struct stint *s, struct image *image, struct stint_error *err)
                                *image->told.text ? image->told.text
                                                  : "the checkpoints of this run cannot be used; `stint ls` shows them");
         else if (image->told.status == RESTORE_IMAGE)
-                rc = map_image(image, fd, err);
+                rc = map_image(s, image, fd, err);
         if (fd >= 0)
                 close(fd);
         return rc;
@@ -177,8 +176,7 @@ static void drop_image(struct stint *s, struct image *image)
                 if (!t->device)
                         layout_detach(&s->layout, t->name, NULL);
         }
-        if (image->base)
-                munmap(image->base, image->bytes);
+        mapping_let_go(&s->mapping, image->base, image->bytes);
         image->base = NULL;
 }
 
@@ -352,6 +350,19 @@ static int everybody_able(struct stint *s, struct stint_error *err)
                          (int)a->all[AGREE_UNABLE] - 1);
 }
 
+/* What was shown and not taken, or came too late to be of use. */
+static void forget_ahead(struct stint *s, int rc)
+{
+        struct session_inbox *inbox = &s->session.inbox;
+
+        if (rc != STINT_RESTORED)
+                mapping_let_go(&s->mapping, NULL, 0);
+        if (inbox->ahead_fd >= 0)
+                close(inbox->ahead_fd);
+        inbox->ahead_fd = -1;
+        inbox->has_ahead = 0;
+}
+
 static int restore_any(struct stint *s, int64_t *step, const struct stint_error *forgone)
 {
         struct image none = { .base = NULL };
@@ -361,10 +372,31 @@ static int restore_any(struct stint *s, int64_t *step, const struct stint_error 
         s->restored.asked = 1;
         able = everybody_able(s, &why);
         rc = able < 0 ? fail(s, &none, &why) : able ? restore_together(s, step, forgone) : STINT_FRESH;
+        forget_ahead(s, rc);
         if (session_usable(&s->session))
                 snapshot_prepare(&s->snapshot, NULL);
         s->look_ns = 0;
         return rc;
+}
+
+/*
+ * The agent shows an image when it has read it and this process is there, whichever is later, and asks nothing.  The mail
+ * counter tells that something has come, so this costs a load.
+ */
+void restore_look_ahead(struct stint *s)
+{
+        struct session_inbox *inbox = &s->session.inbox;
+
+        if (s->restored.asked || !session_usable(&s->session))
+                return;
+        session_peek(&s->session);
+        if (!inbox->has_ahead)
+                return;
+        if (channel_memory_check(inbox->ahead_fd, inbox->ahead_bytes, NULL) == 0)
+                mapping_prepare(&s->mapping, inbox->ahead_fd, inbox->ahead_bytes);
+        close(inbox->ahead_fd);
+        inbox->ahead_fd = -1;
+        inbox->has_ahead = 0;
 }
 
 int restore_state(struct stint *s, int64_t *step)
@@ -392,6 +424,6 @@ void restore_release(struct stint *s)
 {
         if (!s->restored.image || s->layout.carried)
                 return;
-        munmap(s->restored.image, s->restored.bytes);
+        mapping_let_go(&s->mapping, s->restored.image, s->restored.bytes);
         s->restored.image = NULL;
 }

@@ -26,6 +26,9 @@ int restore_state(struct stint *s, int64_t *step);
  */
 void restore_forgone(struct stint *s);
 
+/* Between stint_open and stint_restore: an image that the agent shows is made ready to be copied from. */
+void restore_look_ahead(struct stint *s);
+
 /* Lets go of the image when nothing in it is carried along any more. */
 void restore_release(struct stint *s);
 

@@ -12,6 +12,7 @@
 #include "deadline.h"
 #include "layout.h"
 #include "restore.h"
+#include "mapping.h"
 #include "session.h"
 #include "snapshot.h"
 
@@ -34,6 +35,7 @@ struct stint {
         struct layout layout;
         struct snapshot snapshot;
         struct restored restored;
+        struct mapping mapping; /* of the image that is restored */
         struct agreement agreement;
 
         uint32_t connects;   /* the connection that `handled` belongs to */

@@ -106,8 +106,10 @@ static void empty_inbox(struct session *s)
                         close(inbox->staging[i].fd);
         if (inbox->image_fd >= 0)
                 close(inbox->image_fd);
+        if (inbox->ahead_fd >= 0)
+                close(inbox->ahead_fd);
         memset(inbox, 0, sizeof *inbox);
-        inbox->image_fd = -1;
+        inbox->image_fd = inbox->ahead_fd = -1;
         for (i = 0; i < STAGING_IMAGES; i++)
                 inbox->staging[i].fd = -1;
 }
@@ -208,6 +210,11 @@ static void sort_message(struct session *s, const void *message, int *fd)
                 keep_fd(&inbox->image_fd, fd);
                 inbox->has_image = 1;
                 break;
+        case WIRE_IMAGE_AHEAD:
+                inbox->ahead_bytes = ((const struct wire_image_ahead *)message)->image_bytes;
+                keep_fd(&inbox->ahead_fd, fd);
+                inbox->has_ahead = inbox->ahead_fd >= 0;
+                break;
         case WIRE_LAYOUT_REFUSED:
                 memcpy(&inbox->refused_layout, message, sizeof inbox->refused_layout);
                 inbox->has_refused_layout = 1;
@@ -291,6 +298,14 @@ int session_await(struct session *s, int (*done)(void *arg), void *arg, int64_t 
         }
 }
 
+void session_peek(struct session *s)
+{
+        uint64_t word = atomic_load_explicit(&s->page->word, memory_order_acquire);
+
+        if (s->fd >= 0 && (uint32_t)(word & CONTROL_MAIL_MASK) != s->mail)
+                drain(s);
+}
+
 void session_attend(struct session *s, int64_t now_ns)
 {
         uint64_t word;
@@ -327,7 +342,7 @@ void session_open_off(struct session *s, const struct stint_options *options)
         int i;
 
         memset(s, 0, sizeof *s);
-        s->fd = s->inbox.image_fd = -1;
+        s->fd = s->inbox.image_fd = s->inbox.ahead_fd = -1;
         for (i = 0; i < STAGING_IMAGES; i++)
                 s->inbox.staging[i].fd = -1;
         s->off = 1;

@@ -19,8 +19,9 @@
 
 /* What came and nobody has taken yet; each kind keeps the newest.  A taker clears `has`, and owns the descriptor. */
 struct session_inbox {
-        int has_image, has_refused_layout, has_no_save, has_completed;
-        int image_fd; /* -1: none */
+        int has_image, has_ahead, has_refused_layout, has_no_save, has_completed;
+        int image_fd, ahead_fd; /* -1: none */
+        uint64_t ahead_bytes;
         struct session_staging {
                 int has, fd; /* fd -1: none */
                 struct wire_staging told;
@@ -81,6 +82,9 @@ int session_send(struct session *s, const void *message, size_t n, int fd, struc
 
 /* At a safe point: reads what has come, when something may have; tries to reach the agent again, when it is time. */
 void session_attend(struct session *s, int64_t now_ns);
+
+/* Reads what the mail counter says has come, and does nothing else. */
+void session_peek(struct session *s);
 
 /* Reads until done(arg) answers 1, until that time, or until the connection breaks: 1, 0, or -1 with ENOTCONN. */
 int session_await(struct session *s, int (*done)(void *arg), void *arg, int64_t until_ns, struct stint_error *err);

@@ -123,6 +123,7 @@ struct stint *stint_open(const struct stint_options *options, struct stint_error
         join_run(s, &own);
         s->connects = s->session.connects;
         s->handled = s->session.over_id;
+        restore_look_ahead(s);
         return s;
 }
 
@@ -154,6 +155,7 @@ void stint_close(struct stint *s)
         snapshot_fini(&s->snapshot);
         layout_fini(&s->layout);
         restore_release(s);
+        mapping_fini(&s->mapping);
         forget_refused(s, NULL);
         free(s);
 }
@@ -201,6 +203,7 @@ int stint_attach(struct stint *s, const char *name, const struct stint_tensor *t
         if (s->layout.dirty)
                 s->look_ns = 0;
         restore_release(s);
+        restore_look_ahead(s);
         return rc == LAYOUT_CLAIMED ? STINT_RESTORED : rc;
 }
 

@@ -45,6 +45,7 @@ static const struct wire_kind kinds[] = {
         MESSAGE(LAYOUT_REFUSED, wire_layout_refused, FIELD(wire_layout_refused, text)),
         MESSAGE(RESTORE_IMAGE, wire_restore_image, FIELD(wire_restore_image, best_name),
                 FIELD(wire_restore_image, checkpoint), FIELD(wire_restore_image, text)),
+        PLAIN(IMAGE_AHEAD, wire_image_ahead),
         PLAIN(WAKE, wire_wake),
         MESSAGE(RESULT, wire_result, FIELD(wire_result, text)),
         MESSAGE(COMPLETED, wire_completed, FIELD(wire_completed, text)),
@@ -222,6 +223,7 @@ FITS(wire_refused);
 FITS(wire_staging);
 FITS(wire_layout_refused);
 FITS(wire_restore_image);
+FITS(wire_image_ahead);
 FITS(wire_wake);
 FITS(wire_result);
 FITS(wire_completed);

@@ -29,7 +29,7 @@ enum wire_type {
         WIRE_ASK_SAVE, WIRE_COMPLETE, WIRE_BYE,
         /* agent -> program */
         WIRE_WELCOME = 32, WIRE_REFUSED, WIRE_STAGING, WIRE_LAYOUT_REFUSED, WIRE_RESTORE_IMAGE, WIRE_WAKE, WIRE_RESULT,
-        WIRE_COMPLETED,
+        WIRE_COMPLETED, WIRE_IMAGE_AHEAD,
         /* `stint run` -> agent, on its stdin */
         WIRE_RUN_DEADLINE = 64, WIRE_RUN_MEASURED, WIRE_RUN_BEST, WIRE_RUN_SAVE, WIRE_RUN_RESULT, WIRE_RUN_RESTORE,
         WIRE_RUN_USE, WIRE_RUN_COMPLETED, WIRE_RUN_PREFETCH,
@@ -52,12 +52,14 @@ enum wire_type {
 
 /* ---- program -> agent ---- */
 
+#define HELLO_TAKES_AHEAD 1u /* IMAGE_AHEAD */
+
 struct wire_hello {
         struct wire_header header;
         int32_t rank, ranks;
         uint32_t oldest, newest; /* versions of this protocol that the library speaks */
         int32_t agree_every;
-        uint32_t reserved;
+        uint32_t takes;          /* messages that it knows beyond those that all do: HELLO_TAKES_AHEAD */
         char library[16];        /* stint_version() */
         char program[64];        /* name of the executable */
         char devices[128];       /* its CUDA_VISIBLE_DEVICES, cut where needed; "unset" */
@@ -187,6 +189,11 @@ struct wire_restore_image { /* with one descriptor when status is RESTORE_IMAGE:
         char best_name[SEAL_METRIC_NAME];
         char checkpoint[128];    /* its name */
         char text[WIRE_TEXT];    /* why it failed; or which newer ones were passed over and why */
+};
+
+struct wire_image_ahead { /* with one descriptor: an image that RESTORE_IMAGE may hand over later; nothing is said of it now */
+        struct wire_header header;
+        uint64_t image_bytes;
 };
 
 struct wire_wake { /* the control word has a new save in it */

@@ -202,6 +202,8 @@ TALK void program_says(struct program *p, const void *m, int fd)
         ck_assert_msg(channel_send(p->fd, m, header->size, &fd, fd >= 0, &err) == 0, "%s", err.text);
 }
 
+static uint32_t takes; /* what its HELLO says */
+
 TALK void say_hello(struct program *p, int32_t rank, int32_t ranks)
 {
         struct wire_hello hello = { .rank = rank, .ranks = ranks, .oldest = 1, .newest = 1, .agree_every = 1 };
@@ -212,6 +214,7 @@ TALK void say_hello(struct program *p, int32_t rank, int32_t ranks)
         p->fd = channel_connect(socket_name, &pid, &err);
         ck_assert_msg(p->fd >= 0, "%s", err.text);
         ck_assert_int_eq(pid, agent);
+        hello.takes = takes;
         WIRE_INIT(&hello, WIRE_HELLO);
         strcpy(hello.program, "test \"program\"");
         program_says(p, &hello, -1);

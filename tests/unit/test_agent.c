@@ -341,6 +341,45 @@ START_TEST(what_was_read_ahead_is_handed_over_without_the_disk)
 }
 END_TEST
 
+START_TEST(a_program_that_takes_it_is_shown_what_was_read_ahead)
+{
+        struct wire_run_use use = { .rank = 0 };
+        const struct wire_image_ahead *ahead;
+        struct stat shown, given;
+        struct program p;
+        struct seal seal;
+
+        start_agent();
+        connect_program(&p, 0, 1);
+        lay_out(&p, 1);
+        save_whole(&p, 1, 77, &seal);
+        order_prefetch(77, &seal);
+        heard(WIRE_AGENT_PREFETCHED);
+        close_program(&p);
+        heard(WIRE_AGENT_GONE);
+        takes = HELLO_TAKES_AHEAD;
+        connect_program(&p, 0, 1);
+        takes = 0;
+        ahead = program_heard(&p, WIRE_IMAGE_AHEAD);
+        ck_assert_uint_eq(ahead->image_bytes, seal.file_bytes);
+        ck_assert_int_eq(channel_memory_check(p.received, seal.file_bytes, NULL), 0);
+        ck_assert_int_eq(fstat(p.received, &shown), 0);
+        close(p.received);
+        ask_restore(&p);
+        order_restore(RESTORE_IMAGE, 77, &seal);
+        heard(WIRE_AGENT_RESTORE_READ);
+        WIRE_INIT(&use, WIRE_RUN_USE);
+        tell_agent(&use);
+        program_heard(&p, WIRE_RESTORE_IMAGE);
+        ck_assert_int_eq(fstat(p.received, &given), 0);
+        close(p.received);
+        ck_assert_uint_eq(shown.st_ino, given.st_ino);
+        close_program(&p);
+        heard(WIRE_AGENT_GONE);
+        ck_assert_int_eq(end_agent(), 0);
+}
+END_TEST
+
 START_TEST(what_cannot_be_read_ahead_is_read_when_it_is_asked_for)
 {
         const struct wire_agent_prefetched *ahead;
@@ -776,6 +815,7 @@ int main(void)
         tcase_add_test(all, a_restore_hands_over_the_very_bytes_once_every_rank_has_read);
         tcase_add_test(all, a_damaged_checkpoint_is_reported_and_the_next_one_can_be_read);
         tcase_add_test(all, what_was_read_ahead_is_handed_over_without_the_disk);
+        tcase_add_test(all, a_program_that_takes_it_is_shown_what_was_read_ahead);
         tcase_add_test(all, what_cannot_be_read_ahead_is_read_when_it_is_asked_for);
         tcase_add_test(all, damage_is_told_before_anybody_asks);
         tcase_add_test(all, a_snapshot_that_is_still_in_staging_is_given_without_the_file);
