@@ -165,14 +165,26 @@ static json_t *time_or_null(int64_t wall_ns)
         return wall_ns ? json_string(clock_format(when, sizeof when, wall_ns)) : json_null();
 }
 
+/* What it was given back, from where, and how long that took: the event without what every event has. */
+static json_t *restore_json(const struct history_stint *s)
+{
+        json_t *out = s->restore ? json_copy(s->restore) : json_null();
+
+        json_object_del(out, "t");
+        json_object_del(out, "stint");
+        json_object_del(out, "event");
+        return out;
+}
+
 static json_t *stint_json(const struct history_stint *s, int running)
 {
-        return json_pack("{s:I, s:o, s:o, s:o, s:o, s:s, s:s?, s:o, s:o, s:o, s:I, s:I, s:s, s:s, s:s}", "stint",
+        return json_pack("{s:I, s:o, s:o, s:o, s:o, s:s, s:s?, s:o, s:o, s:o, s:I, s:I, s:s, s:s, s:s, s:o}", "stint",
                          (json_int_t)s->number, "from", number_or_null(s->from), "to", number_or_null(s->to), "started",
                          time_or_null(s->started_ns), "ended", time_or_null(s->ended_ns), "why", why(s, running),
                          "verdict", verdict(s), "landed_step", number_or_null(s->landed), "lost_steps",
                          number_or_null(s->lost), "exit", number_or_null(s->exit), "saves", (json_int_t)s->saves,
-                         "saves_failed", (json_int_t)s->failures, "host", s->host, "job", s->job, "where", s->where);
+                         "saves_failed", (json_int_t)s->failures, "host", s->host, "job", s->job, "where", s->where,
+                         "restore", restore_json(s));
 }
 
 static int as_json(const struct history *h, const char *run, int events, struct stint_error *err)

@@ -59,6 +59,7 @@ static void on_fresh(struct history_stint *s, const json_t *event)
 static void on_restore(struct history_stint *s, const json_t *event)
 {
         s->from = print_member_int(event, "step", -1);
+        s->restore = (json_t *)(uintptr_t)event; /* history has it */
 }
 
 /* Within what an int64_t can hold, whatever somebody wrote into the journal. */

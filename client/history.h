@@ -18,6 +18,7 @@ struct history_stint {
         int ended;                    /* it has its end in the journal */
         const char *why, *verdict;    /* "" until known; these point into events */
         const char *host, *job;
+        json_t *restore;              /* the event of its last restore; NULL: it has none */
         char where[120];              /* its nodes and what rank 0 saw of GPUs: "n1,n2 gpu 0,1"; "" when it had none */
         int devices;                  /* CUDA_VISIBLE_DEVICES was set there */
         char last_save[500];          /* verdict on its last save, landed or not; "" when it has none */

@@ -53,6 +53,11 @@ void candidates_pass_over(struct candidates *c, const char *reason)
         c->at++;
 }
 
+void candidates_miss(struct candidates *c, const char *name, const char *reason)
+{
+        pass_over(c, name, reason);
+}
+
 static void quarantine(struct candidates *c, const char *name, const char *reason)
 {
         struct commit commit = story_commit(c->run);
@@ -175,6 +180,15 @@ int candidates_init(struct candidates *c, struct run *r)
                 .run = r, .passed_over = json_array(), .set_aside = json_array(), .events = json_array()
         };
         return c->passed_over == NULL || c->set_aside == NULL || c->events == NULL ? -1 : 0;
+}
+
+void candidates_again(struct candidates *c)
+{
+        catalog_fini(&c->catalog);
+        c->at = 0;
+        json_array_clear(c->passed_over);
+        json_array_extend(c->passed_over, c->set_aside);
+        c->set_back = json_array_size(c->set_aside) > 0;
 }
 
 void candidates_fini(struct candidates *c)

@@ -51,6 +51,12 @@ void candidates_drop(struct candidates *c);
 /* Goes on to the next older one, and remembers why. */
 void candidates_pass_over(struct candidates *c, const char *reason);
 
+/* One that is not even there. */
+void candidates_miss(struct candidates *c, const char *name, const char *reason);
+
+/* The catalog is to be read once more; what was set aside stays known. */
+void candidates_again(struct candidates *c);
+
 static inline const struct catalog_entry *candidates_at(const struct candidates *c)
 {
         return &c->catalog.entries[c->at];

@@ -120,6 +120,7 @@ void loop_close_handles(struct run *r)
         uv_close((uv_handle_t *)&r->tick_timer, NULL);
         uv_close((uv_handle_t *)&r->wait_timer, NULL);
         uv_close((uv_handle_t *)&r->child_timer, NULL);
+        uv_close((uv_handle_t *)&r->listing.timer, NULL);
 }
 
 /* ---- the loop -------------------------------------------------------------------------------------------------- */
@@ -177,7 +178,9 @@ static int init_handles(struct run *r, struct stint_error *err)
         uv_timer_init(&r->loop, &r->tick_timer);
         uv_timer_init(&r->loop, &r->wait_timer);
         uv_timer_init(&r->loop, &r->child_timer);
+        uv_timer_init(&r->loop, &r->listing.timer);
         r->signal_poll.data = r->tick_timer.data = r->wait_timer.data = r->child_timer.data = r;
+        r->listing.timer.data = r;
         work_init(&r->work, &r->loop);
         return 0;
 }

@@ -201,6 +201,9 @@ static void forget(struct prefetch *p)
         p->state = PREFETCH_OFF;
 }
 
+static void look(struct run *r, void (*does)(void *arg), void (*done)(void *arg));
+static void on_looked(void *arg);
+
 static void name_candidate(struct run *r)
 {
         struct candidates *c = &r->prefetch.candidates;
@@ -227,11 +230,21 @@ static int is_of_no_use(struct run *r)
         return 1;
 }
 
+static void look_again(struct run *r)
+{
+        candidates_again(&r->prefetch.candidates);
+        look(r, candidates_read, on_looked);
+}
+
 static void on_looked(void *arg)
 {
         struct run *r = ((struct candidates *)arg)->run;
 
-        if (!is_of_no_use(r))
+        if (is_of_no_use(r))
+                return;
+        if (behind_wait(arg, look_again))
+                r->prefetch.state = PREFETCH_WAITING;
+        else
                 name_candidate(r);
 }
 
@@ -315,6 +328,8 @@ void prefetch_stop(struct run *r)
 {
         struct prefetch *p = &r->prefetch;
 
+        if (p->state == PREFETCH_WAITING)
+                behind_stop(r);
         if (p->state == PREFETCH_LOOKING)
                 p->over = 1;
         else

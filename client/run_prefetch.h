@@ -6,6 +6,7 @@
  *
  *   OFF      nothing is read ahead: not wanted, nothing there, or it is over
  *   LOOKING  the catalog is read, or a damaged candidate is being set aside
+ *   WAITING  the newest is not in the listing yet, which is read again in a moment
  *   NAMED    the candidate is known; agents that are ready have been told, others are when they are
  */
 #ifndef STINT_RUN_PREFETCH_H
@@ -13,7 +14,7 @@
 
 #include "run_candidates.h"
 
-enum prefetching { PREFETCH_OFF = 0, PREFETCH_LOOKING, PREFETCH_NAMED };
+enum prefetching { PREFETCH_OFF = 0, PREFETCH_LOOKING, PREFETCH_WAITING, PREFETCH_NAMED };
 
 struct prefetch {
         enum prefetching state;

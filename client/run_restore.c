@@ -18,6 +18,8 @@
 
 static void try_candidate(struct run *r);
 static void begin_anew(struct run *r);
+static void start_work(struct run *r, void (*does)(void *arg), void (*done)(void *arg));
+static void on_catalog(void *arg);
 
 /* ---- hearing from every rank ----------------------------------------------------------------------------------- */
 
@@ -100,11 +102,17 @@ static int work_failed(struct run *r)
         return 1;
 }
 
+static void look_again(struct run *r)
+{
+        candidates_again(&r->restore.candidates);
+        start_work(r, candidates_read, on_catalog);
+}
+
 static void on_catalog(void *arg)
 {
         struct run *r = ((struct candidates *)arg)->run;
 
-        if (work_failed(r))
+        if (work_failed(r) || behind_wait(arg, look_again))
                 return;
         prefetch_hand_over(r, arg);
         try_candidate(r);

@@ -10,6 +10,7 @@
 #include <uv.h>
 #include "run.h"
 #include "run_agents.h"
+#include "run_behind.h"
 #include "run_commit.h"
 #include "run_deadline.h"
 #include "run_identity.h"
@@ -56,6 +57,7 @@ struct run {
         /* the parts of the story */
         struct ranks ranks;
         struct save save, behind;    /* run_saving.c; behind: asked for while the other is being written */
+        struct behind listing;       /* run_behind.c */
         struct prefetch prefetch;    /* run_prefetch.c */
         struct restore restore;      /* run_restore.c */
         struct progress progress;    /* run_progress.c */

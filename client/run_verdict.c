@@ -84,6 +84,15 @@ static int is_failure(const json_t *line)
 }
 
 /* A set-back makes older steps the newest again, so the last line counts, not the highest step. */
+static int is_setting_aside(const json_t *line, int64_t landed_step)
+{
+        const char *name = json_string_value(json_object_get(line, "checkpoint")), *event = event_of(line);
+        int64_t step;
+
+        return (strcmp(event, "quarantined") == 0 || strcmp(event, "superseded") == 0) && name != NULL &&
+               rundir_parse(name, &step, NULL) == RUNDIR_WHOLE && step == landed_step;
+}
+
 void past_read(struct past *p, const json_t *lines)
 {
         struct stretch stretch = { 0 };
@@ -104,9 +113,11 @@ void past_read(struct past *p, const json_t *lines)
 
                 if (stint > p->last_stint && stint <= UINT32_MAX)
                         p->last_stint = (uint32_t)stint;
+                p->set_aside |= is_setting_aside(line, p->landed_step);
                 if (is_landing(line)) {
                         p->ever_landed = landed = 1;
                         p->landed_step = integer_of(line, "step", -1);
+                        p->set_aside = 0;
                 }
         }
         add_stretch(p, &stretch);

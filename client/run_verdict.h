@@ -14,6 +14,7 @@
 struct past {
         uint32_t last_stint;   /* 0: there was none */
         int64_t landed_step;   /* newest that landed in any; -1 */
+        int set_aside;         /* and is not used any more: damaged, or the run was set back behind it */
         int ever_landed;
         int64_t trained_ns;    /* all stints together, as far as the times of their lines reach */
         uint32_t failures;     /* stints that ended without a warning: killed, or crashed */

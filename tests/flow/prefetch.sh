@@ -77,6 +77,8 @@ same_weights "$run.bin" "it ends with the weights of a training that nobody touc
 run stint show "$run" --json --events
 json_holds "stint show has how long the program waited" \
         'next(e for e in d["events"] if e["event"] == "restore")["wait_s"] >= 0'
+json_holds "and of each stint what it was given back" \
+        'd["stints"][0]["restore"] is None and d["stints"][1]["restore"]["prefetched"] is True and d["stints"][1]["restore"]["from"] == "disk"'
 
 # ---- damaged ---------------------------------------------------------------------------------------------------------
 
@@ -173,6 +175,27 @@ is "$status" 0 "a program that was killed and started again in its stint goes on
 is "$(journal "$run" restore step from prefetched)" "$step staging false" "from the snapshot in staging, without its file"
 like "$(cat "$TEST_DIR/staging.err")" "restored step $step .*from memory" "as the log says"
 same_weights "$run.bin" "with the same weights in the end"
+
+# ---- a listing that is behind the journal ----------------------------------------------------------------------------
+
+# hidden NAME [OPTION...]: the newest checkpoint is not where the journal says it is, and then it is
+hidden()
+{
+        local name=$1
+        shift
+        run=$TEST_DIR/$name
+        cp -a "$good" "$run"
+        mv "$run/checkpoints/$newer" "$TEST_DIR/away/$name"
+        start "$name" "${command[@]}" --stint-dir "$run" "$@" -- "${flow_train[@]}" --out "$run.bin"
+        wait_for_line 60 "$TEST_DIR/$name.err" "$newer has landed, says the journal, and .* does not show it"
+        wait_for 60 "the program" has_events "$run" 2 attached
+        mv "$TEST_DIR/away/$name" "$run/checkpoints/$newer"
+        wait_exit "$name" 90
+        is "$status $(journal "$run" restore checkpoint passed_over)" "0 $newer []" "$name: it is waited for, and used"
+        same_weights "$run.bin" "$name: with the same weights in the end"
+}
+hidden behind
+hidden behind-off --stint-prefetch=off
 
 # ---- two ranks -------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@
 #include "catalog.h"
 #include "durable.h"
 #include "example_part.h"
+#include "run_behind.h"
 #include "run_candidates.h"
 
 /* A whole checkpoint; ranks from p. */
@@ -156,6 +157,35 @@ START_TEST(a_restore_takes_the_newest_of_this_run_and_of_as_many_ranks)
 }
 END_TEST
 
+START_TEST(a_step_that_landed_is_missed_unless_it_is_there_or_was_set_aside)
+{
+        const char *run = part_folder();
+        char from[1024], to[1024];
+        struct catalog c;
+
+        ck_assert_int_eq(catalog_read(&c, run, NULL), 0);
+        ck_assert_int_eq(behind_is(&c, -1), 0);
+        ck_assert_int_eq(behind_is(&c, 100), 1);
+        whole_with(run, 100, 0, 1.0);
+        ck_assert_int_eq(catalog_read(&c, run, NULL), 0);
+        ck_assert_int_eq(behind_is(&c, 100), 0);
+        ck_assert_int_eq(behind_is(&c, 200), 1);
+        catalog_fini(&c);
+        snprintf(from, sizeof from, "%s/checkpoints/step-000000000100", run);
+        snprintf(to, sizeof to, "%s/checkpoints/quarantined-step-000000000100", run);
+        ck_assert_int_eq(rename(from, to), 0);
+        ck_assert_int_eq(catalog_read(&c, run, NULL), 0);
+        ck_assert_int_eq(behind_is(&c, 100), 0);
+        catalog_fini(&c);
+        snprintf(from, sizeof from, "%s/checkpoints/step-000000000100.s1.part", run);
+        ck_assert_int_eq(rename(to, from), 0);
+        ck_assert_int_eq(catalog_read(&c, run, NULL), 0);
+        ck_assert_int_eq(behind_is(&c, 100), 1);
+        catalog_fini(&c);
+        durable_remove_tree(run, NULL);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("catalog");
@@ -167,6 +197,7 @@ int main(void)
         tcase_add_test(all, whole_ones_come_first_and_the_newest_of_them_before_all);
         tcase_add_test(all, without_its_own_manifest_nothing_is_whole);
         tcase_add_test(all, best_is_the_lowest_loss_and_of_equals_the_older);
+        tcase_add_test(all, a_step_that_landed_is_missed_unless_it_is_there_or_was_set_aside);
         tcase_add_test(all, a_restore_takes_the_newest_of_this_run_and_of_as_many_ranks);
         suite_add_tcase(suite, all);
         runner = srunner_create(suite);
