@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * recall: staging that outlives its program, and the proof that it holds a checkpoint.  The seal is read from the disk and
- * compared with the manifest as for any restore, and every byte in memory is hashed against it: a program may have
- * begun its next snapshot there when it died, or written where it should not.  Lists belong to the loop's thread.
+ * recall: staging that outlives its program, here or with stintd, and the proof that it holds a checkpoint.  The seal is
+ * read from the disk and compared with the manifest as for any restore, and every byte in memory is hashed against it: a
+ * program may have begun its next snapshot there when it died, or written where it should not.  Lists belong to the
+ * loop's thread.
  */
 #include "recall.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
+#include "channel.h"
+#include "daemon_memory.h"
 #include "image.h"
 #include "log.h"
 
@@ -88,6 +92,34 @@ void recall_close(struct recall *r)
 
 /* ---- the proof: on a thread -------------------------------------------------------------------------------------- */
 
+/* A snapshot of a stint before this one, whose job is gone: stintd has it as long as nobody else needs the memory. */
+static struct staging *ask_daemon(const struct reader *reader)
+{
+        const struct daemon_wanted wanted = { .run_id = reader->run_id,
+                                              .rank = reader->rank,
+                                              .ranks = reader->ranks,
+                                              .root = reader->root,
+                                              .bytes = reader->file_bytes };
+        struct staging *s = calloc(1, sizeof *s);
+        void *image = MAP_FAILED;
+
+        if (!s)
+                return NULL;
+        s->references = 1;
+        s->fd = daemon_memory_find(&wanted, &s->line, NULL);
+        if (s->fd >= 0 && channel_memory_check(s->fd, reader->file_bytes, NULL) == 0)
+                image = mmap(NULL, reader->file_bytes, PROT_READ, MAP_SHARED, s->fd, 0);
+        if (image == MAP_FAILED) {
+                if (s->fd < 0)
+                        s->line = -1;
+                staging_drop(s);
+                return NULL;
+        }
+        s->image = image;
+        s->image_bytes = reader->file_bytes;
+        return s;
+}
+
 static int prove(struct reader *reader, struct stint_error *err)
 {
         const struct staging *s = reader->staging;
@@ -105,6 +137,8 @@ void recall_run(struct work *work)
         const int64_t begin_ns = clock_now();
         struct stint_error err = { 0 };
 
+        if (!reader->staging)
+                reader->staging = ask_daemon(reader);
         if (reader->staging && prove(reader, &err) == 0)
                 reader->fd = fcntl(reader->staging->fd, F_DUPFD_CLOEXEC, 0);
         if (reader->fd >= 0) {

@@ -81,6 +81,7 @@ for point in save.after_create save.mid_write save.before_sync seal.before_write
         go_on "$point"
         is "$(journal "$TEST_DIR/$point.run" finished_part of_stint step)" "1 $step" "$point: the next stint makes it whole"
         is "$(restored "$point")" "$step" "$point: and restores it"
+        is "$(journal "$TEST_DIR/$point.run" restore from)" staging "$point: out of the memory that stintd has kept"
         like "$(journal "$TEST_DIR/$point.run" end verdict | sed -n 1p)" "killed; step $step stands" "$point: which the verdict on the killed one says"
 done
 
