@@ -3,9 +3,6 @@
 #include "peer.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "channel.h"
@@ -13,18 +10,11 @@
 #define MESSAGES_AT_ONCE 32 /* so that one program that talks much does not starve the others */
 #define LETTERS_MOST 256    /* a program that leaves so many unread will never read them */
 
-/* A message that waits until the socket has room. */
-struct peer_letter {
-        struct peer_letter *next;
-        int fd;
-        _Alignas(8) unsigned char bytes[];
-};
-
 static void on_event(uv_poll_t *poll, int status, int events);
 
 static void watch(struct peer *p)
 {
-        uv_poll_start(&p->poll, UV_READABLE | UV_DISCONNECT | (p->first ? UV_WRITABLE : 0), on_event);
+        uv_poll_start(&p->poll, UV_READABLE | UV_DISCONNECT | (letters_wait(&p->letters) ? UV_WRITABLE : 0), on_event);
 }
 
 /* ---- in ---------------------------------------------------------------------------------------------------------- */
@@ -66,75 +56,13 @@ int peer_hung_up(const struct peer *p)
 
 /* ---- out --------------------------------------------------------------------------------------------------------- */
 
-static void drop_first(struct peer *p)
-{
-        struct peer_letter *letter = p->first;
-
-        p->first = letter->next;
-        if (!p->first)
-                p->last = NULL;
-        p->waiting--;
-        if (letter->fd >= 0)
-                close(letter->fd);
-        free(letter);
-}
-
-/* 0: sent; EAGAIN: not now; another errno value: never. */
-static int put(const struct peer *p, const void *message, int fd)
-{
-        const struct wire_header *header = message;
-        struct stint_error err = { 0 };
-
-        if (channel_send(p->fd, message, header->size, &fd, fd >= 0, &err) == 0)
-                return 0;
-        return err.code == EWOULDBLOCK || err.code == EINTR ? EAGAIN : err.code;
-}
-
-static void flush(struct peer *p)
-{
-        while (p->first && put(p, p->first->bytes, p->first->fd) != EAGAIN)
-                drop_first(p); /* sent, or its reader is gone, which on_event hears */
-}
-
-static int keep(struct peer *p, const void *message, int fd)
-{
-        const struct wire_header *header = message;
-        struct peer_letter *letter;
-
-        if (p->waiting >= LETTERS_MOST)
-                return -1;
-        letter = malloc(sizeof *letter + header->size);
-        if (!letter)
-                return -1;
-        letter->next = NULL;
-        letter->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-        if (fd >= 0 && letter->fd < 0) {
-                free(letter);
-                return -1;
-        }
-        memcpy(letter->bytes, message, header->size);
-        if (p->last)
-                p->last->next = letter;
-        else
-                p->first = letter;
-        p->last = letter;
-        p->waiting++;
-        watch(p);
-        return 0;
-}
-
 int peer_send(struct peer *p, const void *message, int fd)
 {
-        int code;
-
-        if (p->fd < 0)
+        if (p->fd < 0 || letters_send(&p->letters, p->fd, message, fd, LETTERS_MOST) < 0)
                 return -1;
-        if (p->first)
-                return keep(p, message, fd);
-        code = put(p, message, fd);
-        if (code == EAGAIN)
-                return keep(p, message, fd);
-        return code == 0 ? 0 : -1;
+        if (letters_wait(&p->letters))
+                watch(p);
+        return 0;
 }
 
 /* ---- the handle -------------------------------------------------------------------------------------------------- */
@@ -150,7 +78,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
                 return;
         }
         if (events & UV_WRITABLE) {
-                flush(p);
+                letters_flush(&p->letters, p->fd);
                 watch(p);
         }
         /* What a program said before it closed is heard first: reading answers 0 only after that. */
@@ -180,8 +108,7 @@ int peer_open(struct peer *p, uv_loop_t *loop, int fd, pid_t pid,
         p->poll.data = p;
         p->fd = fd;
         p->pid = pid;
-        p->first = p->last = NULL;
-        p->waiting = 0;
+        p->letters = (struct letters){ 0 };
         p->on_message = on_message;
         p->on_gone = on_gone;
         p->on_closed = on_closed;
@@ -193,8 +120,7 @@ void peer_close(struct peer *p)
 {
         if (p->fd < 0)
                 return;
-        while (p->first)
-                drop_first(p);
+        letters_drop(&p->letters);
         uv_close((uv_handle_t *)&p->poll, on_handle_closed);
         close(p->fd);
         p->fd = -1;

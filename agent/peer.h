@@ -9,16 +9,14 @@
 #include <sys/types.h>
 #include <uv.h>
 #include "error.h"
+#include "letters.h"
 #include "wire.h"
-
-struct peer_letter;
 
 struct peer {
         uv_poll_t poll;
         int fd; /* -1 once it is closed */
         pid_t pid;
-        struct peer_letter *first, *last;
-        unsigned waiting; /* letters in the queue */
+        struct letters letters;
 
         /* Set by peer_open. */
         void (*on_message)(struct peer *, const struct wire_header *message, int *fd); /* taken by setting *fd to -1 */

@@ -6,7 +6,6 @@
 #include "peer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,19 +27,13 @@
 #define SO_PEERPIDFD 77 /* Linux 6.5 */
 #endif
 
-struct peer_letter {
-        struct peer_letter *next;
-        int fd;
-        _Alignas(8) unsigned char bytes[];
-};
-
 static void on_event(uv_poll_t *poll, int status, int events);
 
 static void watch(struct peer *p)
 {
         if (p->fd >= 0)
                 uv_poll_start(&p->poll,
-                              (p->paused ? 0 : UV_READABLE) | UV_DISCONNECT | (p->first ? UV_WRITABLE : 0), on_event);
+                              (p->paused ? 0 : UV_READABLE) | UV_DISCONNECT | (letters_wait(&p->letters) ? UV_WRITABLE : 0), on_event);
 }
 
 /* ---- who it is --------------------------------------------------------------------------------------------------- */
@@ -169,79 +162,24 @@ void peer_resume(struct peer *p)
 
 /* ---- out --------------------------------------------------------------------------------------------------------- */
 
-static void drop_first(struct peer *p)
-{
-        struct peer_letter *letter = p->first;
-
-        p->first = letter->next;
-        if (!p->first)
-                p->last = NULL;
-        p->letters--;
-        if (letter->fd >= 0)
-                close(letter->fd);
-        free(letter);
-}
-
-/* 0: sent; EAGAIN: not now; another errno value: never. */
-static int put(const struct peer *p, const void *message, int fd)
-{
-        const struct wire_header *header = message;
-        struct stint_error err = { 0 };
-
-        return channel_send(p->fd, message, header->size, &fd, fd >= 0, &err) == 0 ? 0 : err.code;
-}
-
-static void flush(struct peer *p)
-{
-        while (p->first && put(p, p->first->bytes, p->first->fd) != EAGAIN)
-                drop_first(p); /* sent, or its reader is gone, which on_event hears */
-}
-
-static int keep(struct peer *p, const void *message, int fd)
-{
-        const struct wire_header *header = message;
-        struct peer_letter *letter;
-
-        if (p->letters >= server_jobs_most(p->server) + LETTERS_MORE)
-                return -1;
-        letter = malloc(sizeof *letter + header->size);
-        if (!letter)
-                return -1;
-        letter->next = NULL;
-        letter->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-        if (fd >= 0 && letter->fd < 0) {
-                free(letter);
-                return -1;
-        }
-        memcpy(letter->bytes, message, header->size);
-        if (p->last)
-                p->last->next = letter;
-        else
-                p->first = letter;
-        p->last = letter;
-        p->letters++;
-        watch(p);
-        return 0;
-}
-
 /*
  * A message that can never arrive ends the connection, but not here: whoever sends may still have use for the peer.
  * With its socket shut down the loop hears it.
  */
 void peer_send(struct peer *p, const void *message, int fd)
 {
-        int code;
+        const unsigned most = (unsigned)server_jobs_most(p->server) + LETTERS_MORE;
 
         if (p->fd < 0)
                 return;
-        code = p->first ? EAGAIN : put(p, message, fd);
-        if (code == EAGAIN)
-                code = keep(p, message, fd) < 0 ? ENOBUFS : 0;
-        if (code != 0) {
-                shutdown(p->fd, SHUT_RDWR);
-                if (p->paused)
-                        peer_resume(p);
+        if (letters_send(&p->letters, p->fd, message, fd, most) == 0) {
+                if (letters_wait(&p->letters))
+                        watch(p);
+                return;
         }
+        shutdown(p->fd, SHUT_RDWR);
+        if (p->paused)
+                peer_resume(p);
 }
 
 void peer_refuse(struct peer *p, int code, const char *format, ...)
@@ -272,7 +210,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
                 return;
         }
         if (events & UV_WRITABLE) {
-                flush(p);
+                letters_flush(&p->letters, p->fd);
                 watch(p);
         }
         if (events & UV_READABLE)
@@ -318,8 +256,7 @@ void peer_close(struct peer *p)
         if (p->fd < 0)
                 return;
         requests_gone(p);
-        while (p->first)
-                drop_first(p);
+        letters_drop(&p->letters);
         uv_close((uv_handle_t *)&p->poll, on_closed);
         close(p->fd);
         close(p->pidfd);

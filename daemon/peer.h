@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <uv.h>
 #include "error.h"
+#include "letters.h"
 #include "users.h"
 #include "whose.h"
 #include "wire.h"
@@ -16,7 +17,6 @@
 struct server;
 struct jobs_entry;
 struct grant;
-struct peer_letter;
 
 /* What the first message made of a connection. */
 enum peer_kind { PEER_FRESH = 0, PEER_AGENT, PEER_MEMORY, PEER_VERB };
@@ -33,8 +33,7 @@ struct peer {
         int64_t since_ns;
         int paused; /* its user has said too much: read again by server's timer */
         enum peer_kind kind;
-        struct peer_letter *first, *last;
-        int64_t letters;
+        struct letters letters;
 
         struct whose_question question; /* of requests.c, as what follows */
         struct jobs_entry *job;         /* of an agent */
