@@ -107,9 +107,12 @@ static int on_block(void *arg, uint64_t at, uint64_t n, struct stint_error *err)
         struct source *s = r->p->source;
         const int rc = write_block(r, at, n, err);
 
-        if (rc < 0 && s->stop)
+        if (rc == 0)
+                return 0;
+        blocks_stop(&r->blocks, err); /* first: who is woken by the source fails too, and is not the reason */
+        if (s->stop)
                 s->stop(s);
-        return rc;
+        return -1;
 }
 
 /* Pages of the hashes, block by block, since that is how a source has them. */
