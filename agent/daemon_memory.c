@@ -3,6 +3,7 @@
 #include "daemon_memory.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "channel.h"
@@ -11,6 +12,7 @@
 #include "wire.h"
 
 #define DECIDE_NS (2 * CLOCK_SECOND)      /* for yes or no */
+#define SILENT_NS (60 * CLOCK_SECOND)
 #define POPULATE_RATE (INT64_C(200) << 20) /* bytes per second: a node where everybody makes pages at once */
 
 int daemon_socket(char out[DAEMON_PATH], struct stint_error *err)
@@ -27,6 +29,9 @@ struct answer {
 };
 
 /* One GRANT within the limit; anything else, and nothing, is why there will be no memory. */
+/* When it may be asked again: one that has just let somebody wait would only cost the next one the same. */
+static _Atomic int64_t silent_until_ns;
+
 static int await(int fd, int64_t limit_ns, uint64_t bytes, struct answer *a, struct stint_error *err)
 {
         _Alignas(8) unsigned char message[WIRE_MOST];
@@ -35,8 +40,10 @@ static int await(int fd, int64_t limit_ns, uint64_t bytes, struct answer *a, str
         int fds[CHANNEL_FDS], n_fds = 0, i;
         ssize_t n;
 
-        if (!channel_wait(fd, limit_ns))
+        if (!channel_wait(fd, limit_ns)) {
+                atomic_store(&silent_until_ns, clock_now() + SILENT_NS);
                 return error_set(err, ETIMEDOUT, "stintd did not answer in time");
+        }
         n = channel_receive(fd, message, sizeof message, fds, &n_fds, err);
         if (n == 0)
                 error_set(err, ECONNRESET, "stintd closed the connection");
@@ -96,6 +103,8 @@ static int reach(struct stint_error *err)
 {
         char path[DAEMON_PATH];
 
+        if (clock_now() < atomic_load(&silent_until_ns))
+                return error_set(err, ETIMEDOUT, "stintd did not answer in time");
         return daemon_socket(path, err) < 0 ? -1 : channel_connect_path(path, NULL, err);
 }
 

@@ -148,7 +148,9 @@ static struct snapshot_job make_job(const struct stint *s, uint32_t save_id)
         struct snapshot_job job = { .save_id = save_id, .step = s->step, .checkpoint_step = a->all[AGREE_STEP] };
         int64_t asked_ns = atomic_load(&s->session.page->request_ns), here_ns = clock_now() - s->snapshot.waited_ns;
 
-        job.delay_ns = asked_ns > 0 && asked_ns < here_ns ? here_ns - asked_ns : 0;
+        /* What was asked for before the first safe point has waited for the program to begin, as no later one does. */
+        if (s->last_ns)
+                job.delay_ns = asked_ns > 0 && asked_ns < here_ns ? here_ns - asked_ns : 0;
         job.unchanged =
                 a->all[AGREE_LANDED] == job.checkpoint_step && a->all[AGREE_LANDED_LEAST] == -job.checkpoint_step;
         return job;

@@ -174,6 +174,7 @@ int snapshot_await_ready(struct snapshot *n, int64_t own_step, int64_t until_ns,
         int rc;
 
         n->waited_ns = 0;
+        begin_ns = clock_now();
         if (!n->layout->count)
                 return error_set(err, ENODATA, "nothing is attached: there is no state to save");
         if (snapshot_prepare(n, err) < 0)
@@ -186,7 +187,6 @@ int snapshot_await_ready(struct snapshot *n, int64_t own_step, int64_t until_ns,
                 return error_set(err, ENOTSUP, "this state cannot be saved: %s", n->refused_text);
         if (rc != 1)
                 return -1;
-        begin_ns = clock_now();
         rc = session_await(n->session, there_is_a_place, &place, is_flying(n, own_step) ? CLOCK_NEVER : until_ns, err);
         n->waited_ns = clock_now() - begin_ns;
         if (rc == 0)
