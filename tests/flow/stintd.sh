@@ -238,7 +238,8 @@ else
         skip "not root" "another user's agent has its order in time"
 fi
 
-# Without root, the verb and an agent of ours count too.
+# Somebody else again, for one that has just flooded may not speak for a while. Without root, the verb and an agent of ours count too.
+[ "$(id -u)" -ne 0 ] || other=(setpriv --reuid 65533 --regid 65533 --clear-groups)
 for i in 1 2 3 4 5 6 7; do peer "many$i" "${other[@]}"; done
 heard many7 "^REFUSED .*too many connections" "a user has so many connections and no more"
 say verb request list
@@ -533,7 +534,7 @@ logged "job 4711: idle -> training" "and when it was killed they come back to th
 kill -KILL "$(pid_of fourth)"
 wait_exit fourth
 for name in never lost silent_daemon; do
-        wait_exit "$name" 60
+        wait_exit "$name" 180
         is "$status" 0 "$name: the training is complete"
         is "$(count_events "$TEST_DIR/$name.stint" save "$failed")" 0 "$name: and no save failed"
         unlike "$(journal "$TEST_DIR/$name.stint" end lost_steps)" "^[1-9]" "$name: and no step was lost"
