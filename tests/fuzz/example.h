@@ -54,6 +54,19 @@ static inline struct seal example_image(unsigned char *image)
         return s;
 }
 
+/* An input of the targets that take a whole part: the mode, the seal, the image.  Answers its size. */
+static inline size_t example_part(uint8_t *out, unsigned mode)
+{
+        _Alignas(16) unsigned char image[EXAMPLE_IMAGE];
+        const struct seal s = example_image(image);
+
+        memset(out, 0, FUZZ_MODE);
+        out[0] = (uint8_t)mode;
+        seal_encode(&s, out + FUZZ_MODE);
+        memcpy(out + FUZZ_MODE + SEAL_BYTES, image, sizeof image);
+        return FUZZ_MODE + SEAL_BYTES + sizeof image;
+}
+
 /* Back to a checksum that holds: most mutations would be refused for it alone. */
 static inline void example_reseal(unsigned char bytes[SEAL_BYTES], uint64_t sum)
 {
