@@ -6,7 +6,8 @@
 set -eu
 . "$(dirname "$0")/../tap.sh"
 . "$TEST_SOURCE/tests/slurm/slurm.sh"
-cluster_start
+# It is to read the file, so its snapshot must not be in memory any more.
+cluster_start --stintd KeepStaging=off
 
 train=(--small --steps 300 --eval-every 0 --log-every 0)
 slurm_reference "${train[@]}"

@@ -7,7 +7,7 @@
 set -eu
 . "$(dirname "$0")/../tap.sh"
 . "$TEST_SOURCE/tests/slurm/slurm.sh"
-cluster_start --cpus 4
+cluster_start --cpus 4 --stintd KeepStaging=off
 
 steps=350
 STINT_DIR=off start alone sim_train "$steps" 0

@@ -65,8 +65,9 @@ wait_end 30 "$job"
 
 # ---- cancel ----------------------------------------------------------------------------------------------------------
 
+trained=$(count_events "$run" attached)
 submitted u1 stint resume run
-wait_slurm 30 "job $job to run" job_is "$job" RUNNING
+wait_slurm 60 "job $job to train" has_events "$run" "$((trained + 1))" attached
 run as_user u1 stint cancel run
 is "$status" 0 a_run_is_cancelled
 like "$(cat "$TEST_DIR/out")" "^job $job is cancelled" by_the_number_of_its_job
