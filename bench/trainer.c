@@ -404,8 +404,12 @@ int main(int argc, char **argv)
                 perror("trainer: so many tensors of so many bytes");
                 return 2;
         }
-        if (!strcmp(argv[3], "--list"))
-                return list(&t.state);
+        if (!strcmp(argv[3], "--list")) {
+                const int rc = list(&t.state);
+
+                state_fini(&t.state);
+                return rc;
+        }
         signal(SIGPIPE, SIG_IGN);
         signal(SIGUSR1, on_signal);
         if (reach(&t, argv[3]) < 0 || state_make(&t.state) < 0) {

@@ -357,18 +357,18 @@ say finds5 find 1048576 "$root"
 heard finds5 "^REFUSED 2 " "which then is gone"
 leave finds5
 
-owner done
-say done handover "$TEST_DIR/b.h5" "$TEST_DIR/b.seal" 20000
-heard done "^DONE 0 1" "another write is handed over"
-say done sealed 0
-say done handover "$TEST_DIR/c.h5" "$TEST_DIR/c.seal" 20000
-ok "and after its end the next one" wait_for 10 "its answer" bash -c "[ \$(grep -c '^DONE 0 1' '$TEST_DIR/done.out') -eq 2 ]"
-say done sealed 4242
-say done look
-heard done "^kept" "which is sealed"
-say done hangup
-heard done "^closed" "before its agent goes"
-leave done
+owner ended
+say ended handover "$TEST_DIR/b.h5" "$TEST_DIR/b.seal" 20000
+heard ended "^DONE 0 1" "another write is handed over"
+say ended sealed 0
+say ended handover "$TEST_DIR/c.h5" "$TEST_DIR/c.seal" 20000
+ok "and after its end the next one" wait_for 10 "its answer" bash -c "[ \$(grep -c '^DONE 0 1' '$TEST_DIR/ended.out') -eq 2 ]"
+say ended sealed 4242
+say ended look
+heard ended "^kept" "which is sealed"
+say ended hangup
+heard ended "^closed" "before its agent goes"
+leave ended
 peer finds6
 echo "$started_pid 4714 $(id -u)" >"$jobs"
 say finds6 find 1048576 4242

@@ -122,7 +122,7 @@ wait_for_line 10 "$TEST_DIR/scribbler.out" '^DONE 0 1'
 out_of_job scribbler
 ok "his own is" wait_for_line 10 "$daemon_log" "job 4713: step 8, rank 0 of 1: finished"
 in_job many
-for i in $(seq 300); do printf 'handover %s/d.h5 %s/d.seal 5000\nsealed 0\n' "$intruder" "$intruder"; done >&9
+for _ in $(seq 300); do printf 'handover %s/d.h5 %s/d.seal 5000\nsealed 0\n' "$intruder" "$intruder"; done >&9
 ok "hundreds of hand-overs are heard one after another" wait_for 60 "300 answers" bash -c "[ \$(grep -c '^DONE 0 1' '$TEST_DIR/many.out') -ge 300 ]"
 echo "handover $intruder/d.h5 $intruder/d.seal 5000" >&9
 echo "handover $intruder/d.h5 $intruder/d.seal 5000" >&9
