@@ -270,8 +270,12 @@ say memory look
 heard memory "^kept 1024 pages" "what was written stays"
 say memory hangup
 heard memory "^closed" "until the connection ends"
-say memory look
-heard memory "^kept 0 pages" "and then the node has its memory back, whoever still holds a descriptor"
+gone() # what was in it, which stintd sees to some time after the connection ended
+{
+        say memory look
+        grep -q "^kept 0 pages" "$TEST_DIR/memory.out"
+}
+ok "and then the node has its memory back, whoever still holds a descriptor" wait_for 10 "its pages to go" gone
 leave memory
 peer again
 echo "$started_pid 4713 $(id -u)" >"$jobs"

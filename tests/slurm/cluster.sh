@@ -89,7 +89,8 @@ keeper=$(grep -l " $other\$" /run/stint-clusters/[0-9]*)
 ) >/dev/null
 in_other() # ids of all processes of the other cluster
 {
-        { grep -lzsF -e "$other/" /proc/[0-9]*/environ /proc/[0-9]*/cmdline || :; } | cut -d/ -f3 | sort -u | grep -vx -e $$
+        local all=(/proc/[0-9]*) # before the programs of the next line are there: they have its surroundings
+        { grep -lzsF -e "$other/" "${all[@]/%//environ}" "${all[@]/%//cmdline}" || :; } | cut -d/ -f3 | sort -u | grep -vx -e $$
 }
 wait_slurm 30 "its job" eval '(. "$TEST_DIR/other"; squeue -h -o %T | grep RUNNING)'
 kill -KILL "${keeper##*/}"
