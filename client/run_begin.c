@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "log.h"
 #include "run_begin.h"
 #include "run_pending.h"
+#include "run_stopped.h"
 #include "run_story.h"
 
 #define LINGER_LIMIT (15 * CLOCK_SECOND) /* for a coordinator whose program is gone to write its verdict and end */
@@ -301,6 +303,21 @@ int begin_take(struct run *r, struct stint_error *err)
 
 /* ---- what earlier stints left ---------------------------------------------------------------------------------- */
 
+/* The loop, which hears signals and verbs, does not run yet. */
+static int is_unwanted(void *arg)
+{
+        struct run *r = arg;
+        struct signalfd_siginfo info;
+
+        if (read(r->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+                log_notice("stint %u: %s: it has not begun yet, and ends here", r->stint, strsignal((int)info.ssi_signo));
+        else if (!stopped_is(r))
+                return 0;
+        r->ending.stop = SAVE_STOP;
+        snprintf(r->last_save, sizeof r->last_save, "ended while it waited for the rest of an earlier stint's checkpoint");
+        return 1;
+}
+
 static int settle_leftovers(struct run *r, struct stint_error *err)
 {
         struct commit c = story_commit(r);
@@ -308,7 +325,6 @@ static int settle_leftovers(struct run *r, struct stint_error *err)
         int rc;
 
         c.events = json_array();
-        pending_await(r->o->dir, r->stint);
         rc = commit_settle(&c, &problem);
         if (rc == 0)
                 rc = commit_best(&c, NULL, &r->best, &problem);
@@ -339,6 +355,8 @@ static void judge_earlier_stints(struct run *r)
 
 int begin_settle(struct run *r, struct stint_error *err)
 {
+        if (pending_await(r->o->dir, r->stint, is_unwanted, r) < 0)
+                return 1;
         if (settle_leftovers(r, err) != 0)
                 return -1;
         judge_earlier_stints(r);

@@ -110,7 +110,7 @@ static void say(const struct pending *p, uint32_t stint)
                    stint, clock_format(until, sizeof until, p->mark.until_wall_ns), p->mark.node, p->step, p->stint);
 }
 
-int64_t pending_await(const char *run_dir, uint32_t stint)
+int64_t pending_await(const char *run_dir, uint32_t stint, int (*unwanted)(void *arg), void *arg)
 {
         const int64_t begun_ns = clock_now();
         char checkpoints[PATH_BYTES];
@@ -129,6 +129,8 @@ int64_t pending_await(const char *run_dir, uint32_t stint)
                 if (!said)
                         say(&p, stint);
                 said = 1;
+                if (unwanted != NULL && unwanted(arg))
+                        return -1;
                 nanosleep(&pause, NULL);
         }
 }

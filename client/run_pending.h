@@ -8,8 +8,9 @@
 /*
  * Waits until no part of a stint other than `stint` can be expected to change any more: every seal is there, or one is
  * missing that nobody writes, or the time is over that stands in their place.  Says what it waits for.  What cannot be
- * read is not waited for.  Answers how long it waited, in ns.
+ * read is not waited for.  Answers how long it waited, in ns; -1 when `unwanted`, which may be NULL and is asked while it
+ * waits, says that nobody wants this stint any more: the parts are as they were.
  */
-int64_t pending_await(const char *run_dir, uint32_t stint);
+int64_t pending_await(const char *run_dir, uint32_t stint, int (*unwanted)(void *arg), void *arg);
 
 #endif

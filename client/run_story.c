@@ -386,11 +386,17 @@ static int64_t too_soon(const struct run_options *o)
         return o->interval_ns > 0 && o->interval_ns / 2 < SAVING_TOO_SOON ? o->interval_ns / 2 : SAVING_TOO_SOON;
 }
 
+/* As begin_settle: 1 is the end already. */
 static int begin(struct run *r, struct stint_error *err)
 {
+        int rc;
+
         r->save.too_soon_ns = too_soon(r->o);
-        if (loop_open(r, err) != 0 || find_scheduler(r) != 0 || begin_take(r, err) != 0 || begin_settle(r, err) != 0)
+        if (loop_open(r, err) != 0 || find_scheduler(r) != 0 || begin_take(r, err) != 0)
                 return -1;
+        rc = begin_settle(r, err);
+        if (rc != 0)
+                return rc;
         measured_read(&r->measured, r->o->dir);
         r->mtbf_ns = r->o->mtbf_ns > 0 ? r->o->mtbf_ns : past_mtbf(&r->past);
         if (process_tree_adopt(err) != 0)
@@ -428,13 +434,19 @@ static int end(struct run *r)
         return go_on_or_not(r, code);
 }
 
+static int end_before_it_began(struct run *r)
+{
+        loop_break_off(r);
+        return go_on_or_not(r, give_verdict(r));
+}
+
 int run_stint(const struct run_options *o)
 {
         struct run r = { .o = o, .began_ns = clock_now(), .signal_fd = -1, .attend_fd = o->attend_fd, .landed_step = -1,
                          .complete_step = -1, .progress = { .fd = -1, .line_step = -1, .file_step = -1 },
                          .deadline.scheduler.fd = -1, .listen.fd = -1 };
         struct stint_error err;
-        int code;
+        int code, rc;
 
         if (begin_find(&r, &err) != 0)
                 return refuse_to_start(&r, &err);
@@ -442,10 +454,15 @@ int run_stint(const struct run_options *o)
                 leave(&r);
                 return code;
         }
-        if (begin(&r, &err) != 0)
+        rc = begin(&r, &err);
+        if (rc < 0)
                 return refuse_to_start(&r, &err);
-        live(&r);
-        code = end(&r);
+        if (rc == 0) {
+                live(&r);
+                code = end(&r);
+        } else {
+                code = end_before_it_began(&r);
+        }
         leave(&r);
         return code;
 }

@@ -58,9 +58,9 @@ part_of() # NAME: the step that is being written
         done
 }
 
-restored() # NAME: the step from which stint 2 went on
+restored() # NAME [STINT]: the step from which stint 2, or that one, went on
 {
-        journal "$TEST_DIR/$1.run" restore stint step | sed -n 's/^2 //p'
+        journal "$TEST_DIR/$1.run" restore stint step | sed -n "s/^${2-2} //p"
 }
 
 # ---- the whole job is killed -----------------------------------------------------------------------------------------
@@ -96,10 +96,24 @@ find "$TEST_DIR/waits.faults" -type f -delete
 start waits.2 stint run --stint-dir "$TEST_DIR/waits.run" -- "${train[@]}" --out "$TEST_DIR/waits.bin"
 ok "a stint that finds a write pending says what it waits for" \
         wait_for_line 20 "$TEST_DIR/waits.2.err" "stint 2: waits until .* for stintd of node .* step $step of stint 1"
-kill -CONT "$(pid_of first)"
+kill -TERM "$(pid_of waits.2)"
 wait_exit waits.2 60
+is "$status" 75 "a signal ends the waiting"
+is "$(journal "$TEST_DIR/waits.run" end stint why | tail -n 1)" "2 stopped" "as the journal says"
+start waits.3 stint run --stint-dir "$TEST_DIR/waits.run" -- "${train[@]}" --out "$TEST_DIR/waits.bin"
+wait_for_line 20 "$TEST_DIR/waits.3.err" "stint 3: waits until .*"
+run stint stop "$TEST_DIR/waits.run"
+wait_exit waits.3 60
+is "$status" 75 "and so does stint stop"
+like "$(cat "$TEST_DIR/waits.3.err")" "stint 3: this run was stopped by .*stint resume" "which is told"
+is "$(part_of waits)" "$step" "and what is being written stays where it is"
+rm "$TEST_DIR/waits.run/STOPPED"
+start waits.4 stint run --stint-dir "$TEST_DIR/waits.run" -- "${train[@]}" --out "$TEST_DIR/waits.bin"
+ok "the next one waits again" wait_for_line 20 "$TEST_DIR/waits.4.err" "stint 4: waits until .*"
+kill -CONT "$(pid_of first)"
+wait_exit waits.4 60
 is "$status" 0 "and goes on when it is done"
-is "$(restored waits)" "$step" "from there"
+is "$(restored waits 4)" "$step" "from there"
 same_weights "$TEST_DIR/waits.bin" "with the right weights"
 
 # ---- stintd dies, and the job does not -------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ START_TEST(what_is_promised_is_waited_for_and_no_longer)
         put(1, 0, 2, PENDING);
         put(1, 1, 2, SEALED);
         ck_assert_int_eq(pthread_create(&thread, NULL, seal_later, NULL), 0);
-        waited_ns = pending_await(run, 2);
+        waited_ns = pending_await(run, 2, NULL, NULL);
         ck_assert_int_ge(waited_ns, 150 * CLOCK_MS);
         ck_assert_int_lt(waited_ns, 600 * CLOCK_SECOND); /* which is far less than was promised */
         pthread_join(thread, NULL);
@@ -98,21 +98,39 @@ START_TEST(what_nobody_promises_is_not)
 {
         put(1, 0, 2, never[_i].first);
         put(1, 1, 2, never[_i].second);
-        ck_assert_int_eq(pending_await(run, never[_i].own), 0);
+        ck_assert_int_eq(pending_await(run, never[_i].own, NULL, NULL), 0);
 }
 END_TEST
 
 START_TEST(a_rank_without_a_seal_is_not_waited_for)
 {
         put(1, 0, 2, PENDING);
-        ck_assert_int_eq(pending_await(run, 2), 0);
+        ck_assert_int_eq(pending_await(run, 2, NULL, NULL), 0);
 }
 END_TEST
 
 START_TEST(a_run_without_parts_is_not_either)
 {
-        ck_assert_int_eq(pending_await(run, 1), 0);
-        ck_assert_int_eq(pending_await("/nowhere", 1), 0);
+        ck_assert_int_eq(pending_await(run, 1, NULL, NULL), 0);
+        ck_assert_int_eq(pending_await("/nowhere", 1, NULL, NULL), 0);
+}
+END_TEST
+
+static int third_time(void *arg)
+{
+        return ++*(int *)arg == 3;
+}
+
+START_TEST(a_stint_that_nobody_wants_any_more_does_not_wait)
+{
+        int asked = 0;
+
+        put(1, 0, 1, PENDING);
+        ck_assert_int_eq(pending_await(run, 2, third_time, &asked), -1);
+        ck_assert_int_eq(asked, 3);
+        put(1, 0, 1, SEALED);
+        ck_assert_int_eq(pending_await(run, 2, third_time, &asked), 0);
+        ck_assert_int_eq(asked, 3);
 }
 END_TEST
 
@@ -128,6 +146,7 @@ int main(void)
         tcase_add_loop_test(tcase, what_nobody_promises_is_not, 0, (int)(sizeof never / sizeof never[0]));
         tcase_add_test(tcase, a_rank_without_a_seal_is_not_waited_for);
         tcase_add_test(tcase, a_run_without_parts_is_not_either);
+        tcase_add_test(tcase, a_stint_that_nobody_wants_any_more_does_not_wait);
         suite_add_tcase(suite, tcase);
         runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);
