@@ -196,7 +196,7 @@ static int has_changed(const struct daemon_line *l, const struct deadline_inputs
                was->state_bytes != in->state_bytes || was->margin_ns != in->margin_ns ||
                was->last_save_ns != in->last_save_ns || was->flying_since_ns != in->flying_since_ns || was->interval_ns != in->interval_ns ||
                was->mtbf_ns != in->mtbf_ns || was->outlive_ns != in->outlive_ns || was->final_asked != in->final_asked ||
-               was->calibrate_asked != in->calibrate_asked || was->settling != in->settling;
+               was->calibrate_asked != in->calibrate_asked;
 }
 
 static void send_plan(struct daemon_line *l)

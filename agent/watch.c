@@ -25,7 +25,6 @@ struct pace {
         uint64_t steps;
         int64_t p50_ns, p99_ns;
         int64_t safe_ns, step;
-        uint32_t present;
 };
 
 static struct pace pace_of(const struct rank *rank)
@@ -40,7 +39,6 @@ static struct pace pace_of(const struct rank *rank)
         pace.p99_ns = histogram_quantile(&steps, 0.99);
         pace.safe_ns = atomic_load_explicit(&page->safe_ns, memory_order_relaxed);
         pace.step = atomic_load_explicit(&page->step, memory_order_relaxed);
-        pace.present = atomic_load_explicit(&page->present, memory_order_relaxed);
         return pace;
 }
 
@@ -72,7 +70,6 @@ static int gather(struct watch *w)
         in->agree_every = 1;
         in->state_bytes = 0;
         in->flying_since_ns = 0;
-        in->settling = 0;
         in->outlive_ns = w->outlives ? CLOCK_NEVER : 0;
         for (rank = w->ranks->first; rank; rank = rank->next) {
                 struct pace pace;
@@ -93,7 +90,6 @@ static int gather(struct watch *w)
                         in->outlive_ns = outlive_of(rank);
                 if (rank->staging)
                         in->state_bytes += rank->staging->state_bytes;
-                in->settling |= pace.present != rank->layout;
                 begun = begun && pace.step >= 0;
                 if (pace.step > w->step)
                         w->step = pace.step;
@@ -323,7 +319,6 @@ void watch_describe(struct watch *w, struct wire_daemon_plan *m)
         m->several_ranks = (uint32_t)in->several_ranks;
         m->final_asked = (uint32_t)in->final_asked;
         m->calibrate_asked = (uint32_t)in->calibrate_asked;
-        m->settling = (uint32_t)in->settling;
 }
 
 /* What time makes due is due by our own plan too, give or take; or it rests on what is not so any more. */

@@ -117,7 +117,6 @@ void job_plan(struct job *job, const struct wire_daemon_plan *m, int64_t now_ns,
                 .mtbf_ns = length(m->mtbf_ns),
                 .final_asked = m->final_asked != 0,
                 .calibrate_asked = m->calibrate_asked != 0,
-                .settling = m->settling != 0,
         };
         job->ranks = m->ranks;
         job->step = m->step < 0 ? -1 : m->step;

@@ -41,8 +41,6 @@ static void *populate(void *arg)
         }
         if (area->copy && area->bytes >= COPY_ALONE && !atomic_load(&area->stop))
                 copy_learn(area->copy);
-        if (area->present)
-                atomic_store_explicit(area->present, area->layout, memory_order_relaxed);
         return NULL;
 }
 
@@ -55,8 +53,6 @@ static void start_populating(struct image_area *area)
         pthread_sigmask(SIG_SETMASK, &all, &before);
         area->populating = pthread_create(&area->thread, NULL, populate, area) == 0;
         pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (!area->populating && area->present)
-                atomic_store_explicit(area->present, area->layout, memory_order_relaxed);
 }
 
 static void drop(struct image_area *area)
@@ -79,7 +75,6 @@ void images_drop(struct images *m)
         for (i = 0; i < STAGING_IMAGES; i++)
                 drop(&m->area[i]);
         m->layout = 0;
-        atomic_store_explicit(&m->present, 0, memory_order_relaxed);
 }
 
 /* What the agent says of its memory is looked at before it counts; where the tensors are is kept on this side. */
@@ -120,8 +115,6 @@ int images_map(struct images *m, struct layout *layout, const struct wire_stagin
         area->base = base;
         area->bytes = told->image_bytes;
         area->copy = told->image == 0 ? m->copy : NULL;
-        area->present = told->image == 0 ? &m->present : NULL;
-        area->layout = told->layout;
         m->layout = told->layout;
         start_populating(area);
         return 0;

@@ -23,15 +23,12 @@ struct image_area {
         pthread_t thread;
         atomic_int stop; /* tells it to end */
         struct copy *copy; /* which it tells to learn when it has done its own work; NULL: it does not */
-        _Atomic uint32_t *present; /* told then; NULL: nobody is */
-        uint32_t layout;           /* ... of this */
 };
 
 struct images {
         uint32_t layout; /* for which one they were made; 0: there is none */
         struct image_area area[STAGING_IMAGES];
         struct copy *copy; /* that will fill them */
-        _Atomic uint32_t present; /* the layout whose first image is as ready as it will be; 0: none */
 };
 
 /*

@@ -348,8 +348,6 @@ static void publish(struct stint *s, int64_t now_ns)
                 histogram_add(&page->steps, now_ns - s->last_ns);
         atomic_store_explicit(&page->safe_ns, now_ns, memory_order_relaxed);
         atomic_store_explicit(&page->step, s->step, memory_order_relaxed);
-        atomic_store_explicit(&page->present, atomic_load_explicit(&s->snapshot.images.present, memory_order_relaxed),
-                              memory_order_relaxed);
 }
 
 /*

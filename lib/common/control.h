@@ -40,7 +40,6 @@ struct control_page {
         _Alignas(64) _Atomic int64_t safe_ns; /* CLOCK_BOOTTIME of the last safe point or poll; 0 before the first */
         _Atomic int64_t step;                 /* of the last safe point; -1 before the first */
         _Atomic uint64_t polls;               /* calls of stint_poll */
-        _Atomic uint32_t present;             /* the layout whose staging it has made present, or tried to; 0: none yet */
         struct histogram steps;               /* time from safe point to safe point, without what stint took of it */
 };
 

@@ -265,16 +265,10 @@ static int64_t next_interval(const struct deadline_inputs *in, const struct dead
         return at;
 }
 
-/* Nothing was saved yet, so last_save_ns is when training began. */
-static int has_settled(const struct deadline_inputs *in)
-{
-        return !in->settling || (in->last_save_ns > 0 && in->now_ns - in->last_save_ns >= DEADLINE_SETTLE_MOST);
-}
-
 static int calibrate_due(const struct deadline_inputs *in)
 {
         return in->measured.saves == 0 && !in->calibrate_asked && in->steps >= DEADLINE_CALIBRATE_STEPS &&
-               in->state_bytes > 0 && has_settled(in);
+               in->state_bytes > 0;
 }
 
 struct deadline_plan deadline_plan(const struct deadline_inputs *in)

@@ -68,7 +68,6 @@ struct deadline_inputs {
         int64_t outlive_ns;        /* stintd goes on so long with the final save's write, and the owner lets it; 0: no */
         int final_asked;           /* the final save of this deadline was asked for already */
         int calibrate_asked;       /* the calibrating save was asked for; landed or not, it is not repeated */
-        int settling;              /* a program still makes its staging present: a save would cost more than later ones */
 };
 
 struct deadline_plan {
@@ -84,8 +83,8 @@ struct deadline_plan {
  * do, for it comes first.  One that has taken longer than any is to go on for as long as it is late already, and the next
  * one is to take as long: so the lead grows while a filesystem slows, and not only when the save has ended.  Nothing
  * measured: the write is estimated from state_bytes at DEADLINE_GUESS_RATE plus DEADLINE_GUESS_FIXED, and the lead is at
- * most half of the whole stint; a calibrating save, due when DEADLINE_CALIBRATE_STEPS steps are done and staging has
- * settled, which is waited for at most DEADLINE_SETTLE_MOST from the first safe point on, replaces the estimate.  A preemption is acted on at once whatever the lead: final_ns is now_ns.
+ * most half of the whole stint; a calibrating save, due when DEADLINE_CALIBRATE_STEPS steps are done, replaces the
+ * estimate.  A preemption is acted on at once whatever the lead: final_ns is now_ns.
  *
  * Where stintd goes on with a write after the end, for outlive_ns, and that is twice what the write should take, its write
  * and its commit are not in the lead: they are left to stintd and to the next stint.
@@ -101,7 +100,6 @@ struct deadline_plan deadline_plan(const struct deadline_inputs *in);
 #define DEADLINE_GUESS_RATE (100 * INT64_C(1000000)) /* bytes per second: a busy shared filesystem */
 #define DEADLINE_GUESS_FIXED (2 * CLOCK_SECOND)
 #define DEADLINE_CALIBRATE_STEPS 3
-#define DEADLINE_SETTLE_MOST (10 * CLOCK_SECOND)
 
 /*
  * Young/Daly: sqrt(2 * cost * mtbf) - cost, between 5 s and mtbf, which it is when cost is half of it or more; cost_ns

@@ -543,8 +543,6 @@ struct wire_daemon_plan { /* struct deadline_inputs, as the agent sees it now */
         uint32_t ranks;          /* programs that train on this node; 0: nothing to save */
         uint32_t several_ranks;
         uint32_t final_asked, calibrate_asked;
-        uint32_t settling;
-        uint32_t reserved;
 };
 
 enum daemon_saving { DAEMON_SAVING_BEGUN = 1, DAEMON_SAVING_LANDED, DAEMON_SAVING_FAILED };

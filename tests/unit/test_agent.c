@@ -699,32 +699,6 @@ START_TEST(the_final_save_is_triggered_a_lead_before_the_deadline)
 }
 END_TEST
 
-START_TEST(the_calibrating_save_waits_for_staging_that_is_being_made_present)
-{
-        const struct wire_header *header = (const struct wire_header *)message;
-        struct program p;
-        int reports = 0, i;
-
-        start_agent();
-        connect_program(&p, 0, 1);
-        lay_out(&p, 1);
-        atomic_store(&p.page->safe_ns, clock_now());
-        atomic_store(&p.page->step, 10);
-        for (i = 0; i < 10; i++)
-                histogram_add(&p.page->steps, CLOCK_MS);
-        while (reports < 2) {
-                read_whole(from_agent, message, sizeof *header);
-                read_whole(from_agent, message + sizeof *header, header->size - sizeof *header);
-                ck_assert_uint_ne(header->type, WIRE_AGENT_TRIGGER);
-                reports += header->type == WIRE_AGENT_PROGRESS && ((const struct wire_agent_progress *)message)->steps == 10;
-        }
-        atomic_store(&p.page->present, 1);
-        triggered(SAVE_CALIBRATE);
-        close_program(&p);
-        ck_assert_int_eq(end_agent(), 0);
-}
-END_TEST
-
 START_TEST(a_preemption_is_triggered_at_once)
 {
         const struct wire_agent_trigger *trigger;
@@ -852,7 +826,6 @@ int main(void)
         tcase_add_test(all, a_program_that_does_not_say_hello_is_cut_off);
         tcase_add_test(all, a_layout_that_is_no_layout_is_refused_and_the_program_stays);
         tcase_add_test(all, the_final_save_is_triggered_a_lead_before_the_deadline);
-        tcase_add_test(all, the_calibrating_save_waits_for_staging_that_is_being_made_present);
         tcase_add_test(all, a_preemption_is_triggered_at_once);
         tcase_add_test(all, progress_is_reported_while_a_program_is_there);
         tcase_add_test(all, sigterm_is_reported_and_ends_nothing);

@@ -121,23 +121,6 @@ START_TEST(a_calibrating_save_is_due_once_after_a_few_steps)
 }
 END_TEST
 
-START_TEST(a_calibrating_save_waits_until_staging_has_settled_but_not_for_ever)
-{
-        struct deadline_inputs in = example();
-
-        in.measured.saves = 0;
-        in.settling = 1;
-        in.last_save_ns = in.now_ns - DEADLINE_SETTLE_MOST + 1;
-        ck_assert_int_eq(deadline_plan(&in).next, SAVE_LIMIT);
-        in.last_save_ns--;
-        ck_assert_int_eq(deadline_plan(&in).next, SAVE_CALIBRATE);
-        in.last_save_ns = 0;
-        ck_assert_int_eq(deadline_plan(&in).next, SAVE_LIMIT);
-        in.settling = 0;
-        ck_assert_int_eq(deadline_plan(&in).next, SAVE_CALIBRATE);
-}
-END_TEST
-
 START_TEST(without_a_deadline_a_calibrating_save_is_due_too)
 {
         struct deadline_inputs in = example();
@@ -451,7 +434,6 @@ static struct deadline_inputs random_inputs(void)
         in.outlive_ns = random_u64() % 2 ? random_ns() : 0;
         in.final_asked = random_u64() % 8 == 0;
         in.calibrate_asked = (int)(random_u64() % 2);
-        in.settling = (int)(random_u64() % 2);
         return in;
 }
 
@@ -542,7 +524,6 @@ int main(void)
         tcase_add_test(all, with_nothing_measured_the_size_of_the_state_is_the_guess);
         tcase_add_test(all, a_guess_takes_at_most_half_of_the_stint);
         tcase_add_test(all, a_calibrating_save_is_due_once_after_a_few_steps);
-        tcase_add_test(all, a_calibrating_save_waits_until_staging_has_settled_but_not_for_ever);
         tcase_add_test(all, without_a_deadline_a_calibrating_save_is_due_too);
         tcase_add_test(all, a_preemption_is_acted_on_at_once_whatever_the_lead);
         tcase_add_test(all, nothing_is_planned_once_the_final_save_was_asked_for);

@@ -68,18 +68,6 @@ static void fly(struct stint *s, int n)
         ck_assert_int_eq(agent.at[0].last.step, n);
 }
 
-START_TEST(the_control_page_tells_when_staging_is_present)
-{
-        struct stint *s = begin();
-        int n = 1;
-
-        while (atomic_load(&agent.at[0].page->present) == 0)
-                step(s, n++);
-        ck_assert_uint_eq(atomic_load(&agent.at[0].page->present), s->layout.id);
-        stint_close(s);
-}
-END_TEST
-
 START_TEST(a_second_save_takes_the_other_image_while_the_first_is_written)
 {
         struct stint *s = begin();
@@ -235,7 +223,6 @@ int main(void)
         tcase_add_test(all, an_image_is_free_again_when_its_save_is_over);
         tcase_add_test(all, both_results_at_once_are_both_heard);
         tcase_add_test(all, the_state_of_a_step_that_is_on_its_way_is_not_copied_again);
-        tcase_add_test(all, the_control_page_tells_when_staging_is_present);
         tcase_add_test(all, a_new_layout_begins_with_new_images);
         tcase_add_test(all, the_best_is_the_better_of_two_on_their_way);
         tcase_add_test(all, a_second_image_that_is_not_like_the_first_is_not_used);
