@@ -303,13 +303,16 @@ int begin_take(struct run *r, struct stint_error *err)
 
 /* ---- what earlier stints left ---------------------------------------------------------------------------------- */
 
-/* The loop, which hears signals and verbs, does not run yet. */
+/*
+ * The loop, which hears signals and verbs, does not run yet.  Under a scheduler a signal may mean a preemption or a limit,
+ * which is no wish to end the chain: it waits for the loop, which asks.
+ */
 static int is_unwanted(void *arg)
 {
         struct run *r = arg;
         struct signalfd_siginfo info;
 
-        if (read(r->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+        if (!run_deadline_has_scheduler(&r->deadline) && read(r->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
                 log_notice("stint %u: %s: it has not begun yet, and ends here", r->stint, strsignal((int)info.ssi_signo));
         else if (!stopped_is(r))
                 return 0;
@@ -355,7 +358,8 @@ static void judge_earlier_stints(struct run *r)
 
 int begin_settle(struct run *r, struct stint_error *err)
 {
-        if (pending_await(r->o->dir, r->stint, is_unwanted, r) < 0)
+        /* A program that started by itself goes on even in a run that was stopped. */
+        if (pending_await(r->o->dir, r->stint, r->o->attend_fd < 0 ? is_unwanted : NULL, r) < 0)
                 return 1;
         if (settle_leftovers(r, err) != 0)
                 return -1;

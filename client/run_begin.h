@@ -24,8 +24,8 @@ int begin_take(struct run *r, struct stint_error *err);
 
 /*
  * Finishes or sets aside what earlier stints left, and writes the verdicts that they could not; before that, waits for
- * what a stintd still writes.  1: a signal or `stint stop` came meanwhile, r->ending says so, and all is as it was.  -1
- * with ESTALE when the lease is lost; what else fails is said, and stops nothing.
+ * what a stintd still writes.  1: `stint stop` came meanwhile, or a signal without a scheduler; r->ending says so, and
+ * all is as it was.  -1 with ESTALE when the lease is lost; what else fails is said, and stops nothing.
  */
 int begin_settle(struct run *r, struct stint_error *err);
 
