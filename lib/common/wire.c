@@ -46,6 +46,8 @@ static const struct wire_kind kinds[] = {
         MESSAGE(RESTORE_IMAGE, wire_restore_image, FIELD(wire_restore_image, best_name),
                 FIELD(wire_restore_image, checkpoint), FIELD(wire_restore_image, text)),
         PLAIN(IMAGE_AHEAD, wire_image_ahead),
+        MESSAGE(RESTORE_TABLE, wire_restore_table, FIELD(wire_restore_table, checkpoint)),
+        PLAIN(RESTORE_STREAM, wire_restore_stream),
         PLAIN(WAKE, wire_wake),
         MESSAGE(RESULT, wire_result, FIELD(wire_result, text)),
         MESSAGE(COMPLETED, wire_completed, FIELD(wire_completed, text)),
@@ -224,6 +226,8 @@ FITS(wire_staging);
 FITS(wire_layout_refused);
 FITS(wire_restore_image);
 FITS(wire_image_ahead);
+FITS(wire_restore_table);
+FITS(wire_restore_stream);
 FITS(wire_wake);
 FITS(wire_result);
 FITS(wire_completed);
@@ -288,6 +292,7 @@ AT(wire_welcome, dir, 56);
 AT(wire_staging, table_offset, 40);
 AT(wire_restore_image, best_name, 80);
 AT(wire_restore_image, text, 248);
+AT(wire_restore_table, checkpoint, 32);
 AT(wire_result, text, 40);
 AT(wire_run_measured, margin_ns, 56);
 AT(wire_run_restore, checkpoint, 48);

@@ -29,7 +29,7 @@ enum wire_type {
         WIRE_ASK_SAVE, WIRE_COMPLETE, WIRE_BYE,
         /* agent -> program */
         WIRE_WELCOME = 32, WIRE_REFUSED, WIRE_STAGING, WIRE_LAYOUT_REFUSED, WIRE_RESTORE_IMAGE, WIRE_WAKE, WIRE_RESULT,
-        WIRE_COMPLETED, WIRE_IMAGE_AHEAD,
+        WIRE_COMPLETED, WIRE_IMAGE_AHEAD, WIRE_RESTORE_TABLE, WIRE_RESTORE_STREAM,
         /* `stint run` -> agent, on its stdin */
         WIRE_RUN_DEADLINE = 64, WIRE_RUN_MEASURED, WIRE_RUN_BEST, WIRE_RUN_SAVE, WIRE_RUN_RESULT, WIRE_RUN_RESTORE,
         WIRE_RUN_USE, WIRE_RUN_COMPLETED, WIRE_RUN_PREFETCH,
@@ -52,14 +52,15 @@ enum wire_type {
 
 /* ---- program -> agent ---- */
 
-#define HELLO_TAKES_AHEAD 1u /* IMAGE_AHEAD */
+#define HELLO_TAKES_AHEAD 1u  /* IMAGE_AHEAD */
+#define HELLO_TAKES_STREAM 4u /* RESTORE_TABLE and RESTORE_STREAM */
 
 struct wire_hello {
         struct wire_header header;
         int32_t rank, ranks;
         uint32_t oldest, newest; /* versions of this protocol that the library speaks */
         int32_t agree_every;
-        uint32_t takes;          /* messages that it knows beyond those that all do: HELLO_TAKES_AHEAD */
+        uint32_t takes;          /* messages that it knows beyond those that all do: HELLO_TAKES_* */
         char library[16];        /* stint_version() */
         char program[64];        /* name of the executable */
         char devices[128];       /* its CUDA_VISIBLE_DEVICES, cut where needed; "unset" */
@@ -82,7 +83,7 @@ struct wire_restore {
 
 struct wire_restore_done { /* what the program made of the image it was given */
         struct wire_header header;
-        int32_t code;            /* 0, or an errno value: it was refused, nothing was copied */
+        int32_t code;            /* 0, or an errno value: it was refused, or could not be copied */
         uint32_t carries;        /* 1: it stays mapped, for tensors that are not attached yet are carried along */
         int64_t step;
         int64_t copy_ns;
@@ -175,7 +176,7 @@ struct wire_layout_refused {
 
 enum restore_status { RESTORE_FRESH = 0, RESTORE_IMAGE = 1, RESTORE_FAILED = 2 };
 
-struct wire_restore_image { /* with one descriptor when status is RESTORE_IMAGE: the image, read and checked */
+struct wire_restore_image { /* with one descriptor when status is RESTORE_IMAGE and it was not streamed: the image, checked */
         struct wire_header header;
         uint32_t status;
         int32_t code;
@@ -185,7 +186,8 @@ struct wire_restore_image { /* with one descriptor when status is RESTORE_IMAGE:
         uint32_t record_bytes;
         uint32_t has_best;       /* best_* below are set: the best metric of the checkpoints there are */
         double best_value;
-        uint32_t best_goal, reserved;
+        uint32_t best_goal;
+        uint32_t streamed;       /* 1: what the last RESTORE_STREAM brought holds, to the last byte */
         char best_name[SEAL_METRIC_NAME];
         char checkpoint[128];    /* its name */
         char text[WIRE_TEXT];    /* why it failed; or which newer ones were passed over and why */
@@ -194,6 +196,20 @@ struct wire_restore_image { /* with one descriptor when status is RESTORE_IMAGE:
 struct wire_image_ahead { /* with one descriptor: an image that RESTORE_IMAGE may hand over later; nothing is said of it now */
         struct wire_header header;
         uint64_t image_bytes;
+};
+
+/* An image that the program copies while it is read and checked.  Nothing is said of it before RESTORE_IMAGE. */
+
+struct wire_restore_table { /* with one descriptor: the table of tensors, ahead of the stream */
+        struct wire_header header;
+        uint64_t image_bytes, count;
+        uint32_t record_bytes, reserved;
+        char checkpoint[128];    /* its name */
+};
+
+struct wire_restore_stream { /* with one descriptor: the window (window.h) through which the image of that table comes */
+        struct wire_header header;
+        uint64_t ring_bytes, image_bytes;
 };
 
 struct wire_wake { /* the control word has a new save in it */
@@ -396,7 +412,7 @@ struct wire_agent_restore_ask {
         uint32_t reserved;
 };
 
-enum restore_from { RESTORE_FROM_DISK = 0, RESTORE_FROM_STAGING };
+enum restore_from { RESTORE_FROM_DISK = 0, RESTORE_FROM_STAGING, RESTORE_FROM_STREAM /* the disk, and copied meanwhile */ };
 
 struct wire_agent_restore_read {
         struct wire_header header;

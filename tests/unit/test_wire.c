@@ -15,6 +15,7 @@ static const struct {
 } with_texts[] = {
         { WIRE_HELLO, 3 }, { WIRE_RESTORE_DONE, 1 }, { WIRE_SNAPSHOT, 4 }, { WIRE_SNAPSHOT_FAILED, 1 }, { WIRE_WELCOME, 2 },
         { WIRE_REFUSED, 1 }, { WIRE_LAYOUT_REFUSED, 1 }, { WIRE_RESTORE_IMAGE, 3 }, { WIRE_RESULT, 1 }, { WIRE_COMPLETED, 1 },
+        { WIRE_RESTORE_TABLE, 1 },
         { WIRE_RUN_BEST, 1 }, { WIRE_RUN_RESULT, 1 }, { WIRE_RUN_RESTORE, 2 }, { WIRE_RUN_USE, 2 }, { WIRE_RUN_COMPLETED, 1 },
         { WIRE_RUN_PREFETCH, 1 }, { WIRE_AGENT_PREFETCHED, 2 },
         { WIRE_AGENT_READY, 2 }, { WIRE_AGENT_RANK, 2 }, { WIRE_AGENT_SAVE_FAILED, 1 }, { WIRE_AGENT_RESTORE_READ, 1 },
@@ -66,7 +67,7 @@ START_TEST(every_type_there_is_has_a_name_and_a_size)
                 ck_assert_uint_le(wire_size(type), WIRE_MOST);
                 ck_assert_str_ne(wire_name(type), "unknown message");
         }
-        ck_assert_uint_eq(count, 66);
+        ck_assert_uint_eq(count, 68);
         ck_assert_uint_eq(wire_size(0), 0);
         ck_assert_uint_eq(wire_size(UINT32_MAX), 0);
         ck_assert_str_eq(wire_name(WIRE_HELLO), "HELLO");
