@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* restore: stint_restore, from asking the agent to the last byte copied.  stint.c and the first safe point call in. */
+/*
+ * restore: stint_restore, from asking the agent to the last byte copied.  stint.c and the first safe point call in.
+ * What is in memory already comes as a whole image, and is copied when every rank has its own; what must be read from
+ * the disk is streamed, and copied meanwhile.
+ */
 #include "restore.h"
 
 #include <errno.h>
@@ -10,28 +14,46 @@
 
 #include "duration.h"
 #include "fault.h"
+#include "fit.h"
 #include "reach.h"
 #include "safepoint.h"
+#include "fed.h"
 
 /* What is being restored, while it is. */
 struct image {
         struct wire_restore_image told; /* status FRESH: the rest is empty */
-        char *base;
+        char *base;                     /* mapped, unless it was streamed */
         size_t bytes;
+        struct fed fed;
+        int touched; /* attached memory has been written to */
         int64_t copy_ns;
 };
 
 /* ---- asking --------------------------------------------------------------------------------------------------- */
 
-static int has_image(void *arg)
+static int has_answer(void *arg)
 {
-        struct session *session = arg;
+        const struct session *session = arg;
 
-        return session->inbox.has_image;
+        return session->inbox.has_image || session->inbox.has_stream;
+}
+
+/* One stream after the other, as long as what they bring turns out damaged, and then the answer. */
+static int await_image(struct stint *s, struct image *image, const struct stint_error *forgone, struct stint_error *err)
+{
+        struct session_inbox *inbox = &s->session.inbox;
+
+        while (session_await(&s->session, has_answer, &s->session, CLOCK_NEVER, err) == 1) {
+                if (!inbox->has_stream)
+                        return 0;
+                if (fed_take(s, &image->fed, forgone, &image->touched, err) < 0)
+                        return -1;
+        }
+        return -1;
 }
 
 /* Asks, and asks again when the agent went away and came back. */
-static int ask(struct stint *s, struct stint_error *err)
+static int ask(struct stint *s, struct image *image, const struct stint_error *forgone, struct stint_error *err)
 {
         struct wire_restore m = { 0 };
         int64_t back_ns;
@@ -39,9 +61,11 @@ static int ask(struct stint *s, struct stint_error *err)
         WIRE_INIT(&m, WIRE_RESTORE);
         m.which = RESTORE_NEWEST;
         for (;;) {
-                if (session_send(&s->session, &m, sizeof m, -1, err) == 0 &&
-                    session_await(&s->session, has_image, &s->session, CLOCK_NEVER, err) == 1)
+                if (session_send(&s->session, &m, sizeof m, -1, err) == 0 && await_image(s, image, forgone, err) == 0)
                         return 0;
+                fed_drop(s, &image->fed);
+                if (err->code != ENOTCONN)
+                        return -1;
                 back_ns = clock_now() + REACH_BACK_NS;
                 if (reach_until(&s->session, back_ns) < 0)
                         return error_set(
@@ -67,13 +91,25 @@ static int map_image(struct stint *s, struct image *image, int fd, struct stint_
         return layout_check_image(base, told->image_bytes, told->table_offset, told->count, told->record_bytes, err);
 }
 
+/* What was streamed is what the answer is about, and went where it should. */
+static int check_streamed(const struct image *image, struct stint_error *err)
+{
+        const struct fed *f = &image->fed;
+
+        if (!f->complete || f->window.image_bytes != image->told.image_bytes ||
+            strcmp(f->checkpoint, image->told.checkpoint) != 0)
+                return error_set(err, EPROTO, "the agent counts %s as streamed, and has not streamed it",
+                                 image->told.checkpoint);
+        return f->why.code ? error_set(err, f->why.code, "%s", f->why.text) : 0;
+}
+
 /* Takes the agent's answer: image->told, and the image mapped where there is one. */
-static int fetch(struct stint *s, struct image *image, struct stint_error *err)
+static int fetch(struct stint *s, struct image *image, const struct stint_error *forgone, struct stint_error *err)
 {
         struct session_inbox *inbox = &s->session.inbox;
         int fd, rc = 0;
 
-        if (ask(s, err) < 0)
+        if (ask(s, image, forgone, err) < 0)
                 return -1;
         image->told = inbox->image;
         fd = inbox->image_fd;
@@ -83,7 +119,11 @@ static int fetch(struct stint *s, struct image *image, struct stint_error *err)
                 rc = error_set(err, image->told.code > 0 ? image->told.code : EIO, "%s",
                                *image->told.text ? image->told.text
                                                  : "the checkpoints of this run cannot be used; `stint ls` shows them");
-        else if (image->told.status == RESTORE_IMAGE)
+        else if (image->told.status == RESTORE_IMAGE && image->told.streamed)
+                rc = check_streamed(image, err);
+        else
+                fed_drop(s, &image->fed);
+        if (rc == 0 && image->told.status == RESTORE_IMAGE && !image->told.streamed)
                 rc = map_image(s, image, fd, err);
         if (fd >= 0)
                 close(fd);
@@ -92,90 +132,24 @@ static int fetch(struct stint *s, struct image *image, struct stint_error *err)
 
 /* ---- does it fit? --------------------------------------------------------------------------------------------- */
 
-static const struct table_record *record_at(const struct image *image, uint64_t i)
-{
-        return (const struct table_record *)(const void *)(image->base + image->told.table_offset +
-                                                           i * image->told.record_bytes);
-}
-
-static int match_records(struct stint *s, const struct image *image, struct stint_error *err)
-{
-        const struct table_record *record;
-        struct layout_tensor *t;
-        uint64_t i;
-
-        for (i = 0; i < image->told.count; i++) {
-                record = record_at(image, i);
-                t = layout_find(&s->layout, record->name);
-                if (!t)
-                        continue;
-                if (t->record)
-                        return error_set(err, EBADMSG, "'%s' stands twice in checkpoint %s", t->name,
-                                         image->told.checkpoint);
-                if (layout_fits(t, record, err) < 0)
-                        return error_wrap(err, "checkpoint %s does not fit this program", image->told.checkpoint);
-                t->record = record;
-        }
-        return 0;
-}
-
-static int check_missing(struct stint *s, const struct image *image, struct stint_error *err)
-{
-        const struct layout_tensor *t;
-
-        for (t = s->layout.tensors; t; t = layout_next(t))
-                if (!t->record && !s->allow_missing)
-                        return error_set(err, EPROTO,
-                                         "checkpoint %s has no tensor '%s', which the program attached; "
-                                         "if it may keep the value it has, set options.allow_missing",
-                                         image->told.checkpoint, t->name);
-        return 0;
-}
-
-static int carry_rest(struct stint *s, const struct image *image, struct stint_error *err)
-{
-        const struct table_record *record;
-        uint64_t i;
-
-        for (i = 0; i < image->told.count; i++) {
-                record = record_at(image, i);
-                if (!layout_find(&s->layout, record->name) &&
-                    layout_carry(&s->layout, record, image->base + record->file_offset, err) < 0)
-                        return error_wrap(err, "checkpoint %s does not fit this program", image->told.checkpoint);
-        }
-        return 0;
-}
-
 /* Everything that can be known before the first byte is copied. */
 static int check_fit(struct stint *s, const struct image *image, struct stint_error *err)
 {
+        const struct wire_restore_image *told = &image->told;
+        const struct fit fit = {image->base + told->table_offset, told->count, told->record_bytes, told->checkpoint};
         int code;
 
-        if (match_records(s, image, err) < 0 || check_missing(s, image, err) < 0 || carry_rest(s, image, err) < 0)
+        if (fit_check(&s->layout, &fit, s->allow_missing, err) < 0 ||
+            fit_carry(&s->layout, &fit, image->base, 0, err) < 0)
                 return -1;
         code = fault_point("restore.before_copy");
         return code ? error_system(err, code, "the restore failed at restore.before_copy") : 0;
 }
 
-static void forget_records(struct stint *s)
-{
-        struct layout_tensor *t;
-
-        for (t = s->layout.tensors; t; t = layout_next(t))
-                t->record = NULL;
-}
-
-/* What check_fit did to the layout is undone; then nobody needs the image any more. */
+/* What was done to the layout is undone; then nobody needs the image any more. */
 static void drop_image(struct stint *s, struct image *image)
 {
-        struct layout_tensor *t, *next;
-
-        forget_records(s);
-        for (t = s->layout.tensors; t; t = next) {
-                next = layout_next(t);
-                if (!t->device)
-                        layout_detach(&s->layout, t->name, NULL);
-        }
+        fed_drop(s, &image->fed);
         mapping_let_go(&s->mapping, image->base, image->bytes);
         image->base = NULL;
 }
@@ -208,7 +182,7 @@ static int copy_all(struct stint *s, const struct image *image, struct stint_err
                         if ((code = fault_point("restore.mid_copy")))
                                 return error_system(err, code, "the restore failed at restore.mid_copy");
                 }
-                if (t->record && copy_tensor(s, t, image->base + t->record->file_offset, err) < 0)
+                if (t->record && t->device && copy_tensor(s, t, image->base + t->record->file_offset, err) < 0)
                         return -1;
         }
         copy_run(copy, COPY_BACK);
@@ -221,11 +195,11 @@ static int copy_all(struct stint *s, const struct image *image, struct stint_err
 static int copy_timed(struct stint *s, struct image *image, struct stint_error *err)
 {
         int64_t began_ns = clock_now();
-        int rc = copy_all(s, image, err);
+        int rc;
 
+        image->touched = 1;
+        rc = copy_all(s, image, err);
         image->copy_ns = clock_now() - began_ns;
-        if (rc < 0)
-                error_wrap(err, "the state is restored in part only, do not train with it");
         return rc;
 }
 
@@ -236,7 +210,7 @@ static void say_done(struct stint *s, const struct image *image, const struct st
         WIRE_INIT(&m, WIRE_RESTORE_DONE);
         m.step = image->told.step;
         m.copy_ns = image->copy_ns;
-        m.carries = !failed && s->layout.carried > 0;
+        m.carries = !failed && image->base && s->layout.carried > 0;
         if (failed) {
                 m.code = failed->code;
                 wire_text(m.text, sizeof m.text, failed->text);
@@ -249,9 +223,11 @@ static void settle(struct stint *s, struct image *image)
         const struct wire_restore_image *told = &image->told;
         char bytes[32], took[32];
 
-        forget_records(s);
-        s->restored.image = image->base;
-        s->restored.bytes = image->bytes;
+        fit_forget(&s->layout);
+        s->restored.image = told->streamed ? image->fed.carried : image->base;
+        s->restored.bytes = told->streamed ? image->fed.carried_bytes : image->bytes;
+        if (told->streamed)
+                fed_settle(s, &image->fed);
         s->step = told->step;
         snapshot_landed(&s->snapshot, told->checkpoint_step, told->step);
         if (told->has_best)
@@ -292,14 +268,37 @@ static int agree_on(struct stint *s, int failed, int64_t checkpoint_step, struct
         return 0;
 }
 
-static int fail(struct stint *s, struct image *image, const struct stint_error *why)
+static int fail(struct stint *s, struct image *image, struct stint_error *why)
 {
         drop_image(s, image);
+        if (image->touched)
+                error_wrap(why, "the state is restored in part only, do not train with it");
         if (image->told.status == RESTORE_IMAGE)
                 say_done(s, image, why);
         safepoint_refuse(s, why);
         s->why = *why;
         return -1;
+}
+
+/* Of a whole image that all ranks have; what was streamed has been seen to by then. */
+static int look_at(struct stint *s, struct image *image, const struct stint_error *forgone, struct stint_error *err)
+{
+        if (s->refused)
+                return error_set(err, s->refused->why.code, "%s", s->refused->why.text);
+        if (image->told.status != RESTORE_IMAGE && image->touched)
+                return error_set(err, ENODATA, "the checkpoint that was being restored is gone");
+        if (image->told.status != RESTORE_IMAGE || image->told.streamed)
+                return 0;
+        return forgone ? error_set(err, forgone->code, "%s", forgone->text) : check_fit(s, image, err);
+}
+
+/* The copy, where it was not made already. */
+static int copy_rest(struct stint *s, struct image *image, struct stint_error *err)
+{
+        if (!image->told.streamed)
+                return copy_timed(s, image, err);
+        image->copy_ns = image->fed.copy_ns;
+        return 0;
 }
 
 /* The story, once it is sure that every rank has an agent. */
@@ -309,18 +308,16 @@ static int restore_together(struct stint *s, int64_t *step, const struct stint_e
         struct stint_error why;
         int rc;
 
-        rc = fetch(s, &image, &why);
-        if (rc == 0 && s->refused)
-                rc = error_set(&why, s->refused->why.code, "%s", s->refused->why.text);
-        if (rc == 0 && image.told.status == RESTORE_IMAGE)
-                rc = forgone ? error_set(&why, forgone->code, "%s", forgone->text) : check_fit(s, &image, &why);
+        rc = fetch(s, &image, forgone, &why);
+        if (rc == 0)
+                rc = look_at(s, &image, forgone, &why);
         if (rc == 0 && image.told.status != RESTORE_IMAGE)
                 image.told.checkpoint_step = -1;
         if (agree_on(s, rc < 0, image.told.checkpoint_step, &why) < 0)
                 return fail(s, &image, &why);
         if (image.told.status != RESTORE_IMAGE)
                 return STINT_FRESH;
-        rc = copy_timed(s, &image, &why);
+        rc = copy_rest(s, &image, &why);
         if (agree_on(s, rc < 0, image.told.checkpoint_step, &why) < 0)
                 return fail(s, &image, &why);
         settle(s, &image);

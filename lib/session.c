@@ -108,8 +108,12 @@ static void empty_inbox(struct session *s)
                 close(inbox->image_fd);
         if (inbox->ahead_fd >= 0)
                 close(inbox->ahead_fd);
+        if (inbox->table_fd >= 0)
+                close(inbox->table_fd);
+        if (inbox->stream_fd >= 0)
+                close(inbox->stream_fd);
         memset(inbox, 0, sizeof *inbox);
-        inbox->image_fd = inbox->ahead_fd = -1;
+        inbox->image_fd = inbox->ahead_fd = inbox->table_fd = inbox->stream_fd = -1;
         for (i = 0; i < STAGING_IMAGES; i++)
                 inbox->staging[i].fd = -1;
 }
@@ -214,6 +218,16 @@ static void sort_message(struct session *s, const void *message, int *fd)
                 inbox->ahead_bytes = ((const struct wire_image_ahead *)message)->image_bytes;
                 keep_fd(&inbox->ahead_fd, fd);
                 inbox->has_ahead = inbox->ahead_fd >= 0;
+                break;
+        case WIRE_RESTORE_TABLE: /* a stream before it was given up */
+                memcpy(&inbox->table, message, sizeof inbox->table);
+                keep_fd(&inbox->table_fd, fd);
+                inbox->has_stream = 0;
+                break;
+        case WIRE_RESTORE_STREAM:
+                memcpy(&inbox->stream, message, sizeof inbox->stream);
+                keep_fd(&inbox->stream_fd, fd);
+                inbox->has_stream = 1;
                 break;
         case WIRE_LAYOUT_REFUSED:
                 memcpy(&inbox->refused_layout, message, sizeof inbox->refused_layout);
@@ -342,7 +356,7 @@ void session_open_off(struct session *s, const struct stint_options *options)
         int i;
 
         memset(s, 0, sizeof *s);
-        s->fd = s->inbox.image_fd = s->inbox.ahead_fd = -1;
+        s->fd = s->inbox.image_fd = s->inbox.ahead_fd = s->inbox.table_fd = s->inbox.stream_fd = -1;
         for (i = 0; i < STAGING_IMAGES; i++)
                 s->inbox.staging[i].fd = -1;
         s->off = 1;
