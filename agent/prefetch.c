@@ -246,13 +246,22 @@ void prefetch_want(struct prefetch *p, const struct wire_run_prefetch *m)
 
 /* ---- what restoring takes ---------------------------------------------------------------------------------------- */
 
-struct reader *prefetch_take(struct prefetch *p, const struct wire_run_restore *m, void *owner,
+/* One that has not come to the disk yet will stream when it does. */
+static int is_worth_waiting_for(struct reader *reader, int streams)
+{
+        atomic_store(&reader->streams, streams);
+        return !streams || reader_is_half_way(reader);
+}
+
+struct reader *prefetch_take(struct prefetch *p, const struct wire_run_restore *m, int streams, void *owner,
                              void (*done)(struct work *work), int *at_work)
 {
         struct prefetched *one = find(p, m->rank, m->checkpoint, m->file_bytes, m->root);
         struct reader *reader = one && one->wanted.ranks == m->ranks ? one->reader : NULL;
 
         drop_others(p, m->checkpoint);
+        if (reader && one->at_work && !is_worth_waiting_for(reader, streams))
+                reader = NULL;
         if (!reader) { /* one that waits for its turn is read now, beside all others */
                 prefetch_drop(p, m->rank);
                 return NULL;

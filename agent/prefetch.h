@@ -33,9 +33,10 @@ void prefetch_want(struct prefetch *p, const struct wire_run_prefetch *m);
 
 /*
  * The image that answers this, or a read of it that is under way: then *at_work is 1, its owner is `owner`, and `done`
- * is called when it ends.  NULL when there is none.  Images of other checkpoints are let go of.
+ * is called when it ends.  NULL when there is none, and when the program takes a stream (`streams`) and the read has
+ * not come half-way: to begin anew is quicker then.  Images of other checkpoints are let go of.
  */
-struct reader *prefetch_take(struct prefetch *p, const struct wire_run_restore *m, void *owner,
+struct reader *prefetch_take(struct prefetch *p, const struct wire_run_restore *m, int streams, void *owner,
                              void (*done)(struct work *work), int *at_work);
 
 /* This rank's program is there: when its image is, it may map it already. */

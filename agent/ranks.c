@@ -115,6 +115,7 @@ static void disconnect(struct rank *rank, const char *why)
                 log_warning("process %d, rank %d: connection closed: %s", (int)rank->peer.pid, rank->rank, why);
         if (rank->known) {
                 saving_gone(rank);
+                restoring_gone(rank);
                 WIRE_INIT(&gone, WIRE_AGENT_GONE);
                 gone.step = rank->said_bye ? rank->bye_step
                                            : atomic_load_explicit(&rank->page->step, memory_order_relaxed);

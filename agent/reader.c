@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * reader: reads one rank's file into memory and believes none of it before every hash was checked.  Called by
- * restoring, on a thread.  What it answers tells damage (set the checkpoint aside) from not being able to read (leave
- * it where it is: another node or another hour may read it).
+ * reader: reads one rank's file and believes none of it before every hash was checked.  Called by restoring and
+ * prefetch, on a thread.  A program that waits already gets it while it is read (feed.h); else it is read whole, into
+ * memory for the program to map.  What it answers tells damage (set the checkpoint aside) from not being able to read
+ * (leave it where it is: another node or another hour may read it).
  */
 #include "reader.h"
 
@@ -19,6 +20,7 @@
 #include "disk.h"
 #include "durable.h"
 #include "fault.h"
+#include "feed.h"
 #include "image.h"
 #include "staging.h"
 
@@ -82,7 +84,7 @@ struct reading {
         struct image_source source;
         struct blocks blocks;
         struct disk disk;
-        const struct reader *reader;
+        struct reader *reader;
         int memory;             /* the memfd */
         unsigned char *buffers; /* BUFFERS blocks; the nth block of the file is in the one of n % BUFFERS */
         unsigned char *mapped;  /* the pages of the memfd with the table in them */
@@ -108,6 +110,13 @@ static int on_block(void *arg, uint64_t at, uint64_t n, struct stint_error *err)
         if (disk_read(&g->disk, buffer, n, at, err) < 0)
                 return -1;
         return durable_pwrite(g->memory, buffer, n, (off_t)at, "the memory to restore from", err);
+}
+
+static void on_progress(void *arg, uint64_t upto)
+{
+        struct reading *g = arg;
+
+        atomic_store_explicit(&g->reader->read_bytes, upto, memory_order_relaxed);
 }
 
 /* The hashing asks for one byte after another: what is before `at` is done with, its buffer may be filled again. */
@@ -157,6 +166,7 @@ static int read_and_check(struct reading *g, const struct seal *seal, struct sti
         g->source = (struct image_source){ .take = take, .threads = 1 };
         g->blocks.window = BUFFERS;
         g->blocks.on_block = on_block;
+        g->blocks.on_progress = on_progress;
         g->blocks.arg = g;
         if (blocks_start(&g->blocks, err) < 0)
                 return -1;
@@ -180,7 +190,7 @@ static int fill(struct reading *g, const struct seal *seal, struct stint_error *
 }
 
 /* Memory for the image, filled from fd and checked.  Answers the memfd. */
-static int read_image(const struct reader *r, int fd, const char *path, struct stint_error *err)
+static int read_image(struct reader *r, int fd, const char *path, struct stint_error *err)
 {
         struct reading g = { .blocks.bytes = r->file_bytes, .reader = r };
         int rc;
@@ -212,20 +222,31 @@ int reader_read_seal(struct reader *r, struct stint_error *err)
         return check_seal(r, path, err);
 }
 
+/* Seal and file, and nothing of its bytes yet.  Answers the descriptor. */
+static int open_checked(struct reader *r, struct stint_error *err)
+{
+        char file[RUNDIR_NAME];
+
+        rundir_rank_file(file, r->rank, r->ranks);
+        if (rundir_join(r->path, sizeof r->path, r->checkpoint, file, NULL, err) < 0 ||
+            point("restore.before_read", r->path, err) < 0 || reader_read_seal(r, err) < 0)
+                return -1;
+        return open_file(r, r->path, err);
+}
+
 /* The story of one restore: seal, file, bytes, hashes. */
 static int restore(struct reader *r, struct stint_error *err)
 {
-        char file[RUNDIR_NAME], file_path[RUNDIR_PATH + 256];
-        int fd, memory;
+        int fd = open_checked(r, err), memory;
 
-        rundir_rank_file(file, r->rank, r->ranks);
-        if (rundir_join(file_path, sizeof file_path, r->checkpoint, file, NULL, err) < 0 ||
-            point("restore.before_read", file_path, err) < 0 || reader_read_seal(r, err) < 0)
-                return -1;
-        fd = open_file(r, file_path, err);
         if (fd < 0)
                 return -1;
-        memory = read_image(r, fd, file_path, err);
+        atomic_store(&r->at_disk, 1);
+        if (atomic_load(&r->streams)) {
+                r->feed = feed_open(fd, r->path, &r->seal, err);
+                return -1;
+        }
+        memory = read_image(r, fd, r->path, err);
         close(fd);
         return memory;
 }
@@ -237,6 +258,16 @@ void reader_run(struct work *work)
 
         r->fd = restore(r, &r->err);
         r->took_ns = clock_now() - begin_ns;
+}
+
+void reader_bring(struct work *work)
+{
+        struct reader *r = (struct reader *)work;
+        const int64_t begin_ns = clock_now();
+
+        if (feed_run(r->feed, &r->err) == 0 && point("restore.after_read", r->path, &r->err) == 0)
+                r->streamed = 1;
+        r->took_ns += clock_now() - begin_ns;
 }
 
 struct reader *reader_new(const char *run_dir, const char *checkpoint, const char *run_id, struct stint_error *err)
@@ -258,15 +289,25 @@ struct reader *reader_new(const char *run_dir, const char *checkpoint, const cha
         return NULL;
 }
 
+int reader_is_half_way(const struct reader *r)
+{
+        /* The proof of what is in staging takes less than any disk. */
+        return !atomic_load(&r->at_disk) ||
+               atomic_load_explicit(&r->read_bytes, memory_order_relaxed) >= r->file_bytes / 2;
+}
+
 void reader_stop(struct reader *r)
 {
         atomic_store_explicit(&r->unwanted, 1, memory_order_relaxed);
+        if (r->brought)
+                feed_stop(r->feed);
 }
 
 void reader_free(struct reader *r)
 {
         if (r->fd >= 0)
                 close(r->fd);
+        feed_free(r->feed);
         staging_drop(r->staging);
         free(r);
 }

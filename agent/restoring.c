@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * restoring: from RESTORE to RESTORE_DONE.  Called by ranks for what programs say and by main for what `stint run`
- * says.  An image is held back until RUN_USE, because all ranks must take the same checkpoint or none.
+ * says.  An image is held back until RUN_USE, because all ranks must take the same checkpoint or none; of one that is
+ * brought to its program meanwhile, that is the word that it counts.
  */
 #include "restoring.h"
 
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "fault.h"
+#include "feed.h"
 #include "log.h"
 #include "prefetch.h"
 #include "recall.h"
@@ -53,7 +55,9 @@ static void report(struct rank *rank, const struct stint_error *err, const struc
 
         WIRE_INIT(&m, WIRE_AGENT_RESTORE_READ);
         if (reader) {
-                m.from = reader->recalled ? RESTORE_FROM_STAGING : RESTORE_FROM_DISK;
+                m.from = reader->recalled   ? RESTORE_FROM_STAGING
+                         : reader->streamed ? RESTORE_FROM_STREAM
+                                            : RESTORE_FROM_DISK;
                 m.took_ns = reader->took_ns;
                 m.bytes = reader->file_bytes;
         }
@@ -66,12 +70,44 @@ static void take(struct rank *rank, struct reader *reader)
 {
         const struct stint_error fine = { 0 };
 
-        report(rank, reader->fd < 0 ? &reader->err : &fine, reader);
-        if (reader->fd < 0) {
+        report(rank, reader_holds(reader) ? &fine : &reader->err, reader);
+        if (!reader_holds(reader)) {
                 reader_free(reader);
                 return;
         }
         rank->image = reader;
+}
+
+static void await(struct rank *rank, struct reader *reader)
+{
+        rank->reader = reader;
+        rank->jobs++;
+}
+
+static void on_read(struct work *work);
+
+static int takes_stream(const struct rank *rank)
+{
+        return (rank->takes & HELLO_TAKES_STREAM) != 0;
+}
+
+/* The program copies what it gets, and counts nothing of it before it hears that it holds. */
+static void bring(struct rank *rank, struct reader *reader)
+{
+        const struct feed *feed = reader->feed;
+        struct wire_restore_table table = {.image_bytes = reader->file_bytes, .count = feed->seal.table_count};
+        struct wire_restore_stream m = {.ring_bytes = feed->window.ring_bytes, .image_bytes = reader->file_bytes};
+
+        WIRE_INIT(&table, WIRE_RESTORE_TABLE);
+        table.record_bytes = feed->seal.record_bytes;
+        memcpy(table.checkpoint, rank->wanted.checkpoint, sizeof table.checkpoint);
+        rank_send(rank, &table, feed->table_fd);
+        WIRE_INIT(&m, WIRE_RESTORE_STREAM);
+        rank_send(rank, &m, feed->window.fd);
+        reader->brought = 1;
+        rank->read_ahead = 0;
+        await(rank, reader);
+        work_start(rank->ranks->loop, NULL, &reader->work, reader_bring, on_read);
 }
 
 static void on_read(struct work *work)
@@ -83,15 +119,17 @@ static void on_read(struct work *work)
         rank->reader = NULL;
         if (rank->gone)
                 reader_free(reader);
+        else if (reader->feed && !reader->brought)
+                bring(rank, reader);
         else
                 take(rank, reader);
         rank_release(rank);
 }
 
-static void await(struct rank *rank, struct reader *reader)
+void restoring_gone(struct rank *rank)
 {
-        rank->reader = reader;
-        rank->jobs++;
+        if (rank->reader && rank->reader->brought)
+                reader_stop(rank->reader);
 }
 
 static void start_reader(struct rank *rank, const struct wire_run_restore *m)
@@ -104,6 +142,7 @@ static void start_reader(struct rank *rank, const struct wire_run_restore *m)
                 return;
         }
         reader->owner = rank;
+        atomic_store(&reader->streams, takes_stream(rank));
         reader->rank = (uint32_t)rank->rank;
         reader->ranks = m->ranks;
         reader->checkpoint_step = m->checkpoint_step;
@@ -114,11 +153,11 @@ static void start_reader(struct rank *rank, const struct wire_run_restore *m)
         work_start(rank->ranks->loop, NULL, &reader->work, recall_run, on_read);
 }
 
-/* From the memory into which it was read ahead, where it was; else from the disk. */
+/* From the memory into which it was read ahead, or is about to be; else from the disk, streamed. */
 static void read_image(struct rank *rank, const struct wire_run_restore *m)
 {
         int at_work = 0;
-        struct reader *reader = prefetch_take(rank->ranks->prefetch, m, rank, on_read, &at_work);
+        struct reader *reader = prefetch_take(rank->ranks->prefetch, m, takes_stream(rank), rank, on_read, &at_work);
 
         rank->wanted = *m;
         rank->read_ahead = reader != NULL;
@@ -187,6 +226,7 @@ static void hand_over(struct rank *rank, const struct wire_run_use *m)
         WIRE_INIT(&image, WIRE_RESTORE_IMAGE);
         image.checkpoint_step = rank->wanted.checkpoint_step;
         image.table_offset = seal->table_offset;
+        image.streamed = (uint32_t)rank->image->streamed;
         image.count = seal->table_count;
         image.record_bytes = seal->record_bytes;
         memcpy(image.checkpoint, rank->wanted.checkpoint, sizeof image.checkpoint);

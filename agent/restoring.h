@@ -16,6 +16,9 @@ void restoring_done(struct rank *rank, const struct wire_restore_done *m);
 void restoring_read(struct ranks *r, const struct wire_run_restore *m);
 void restoring_use(struct ranks *r, const struct wire_run_use *m);
 
+/* The program is gone: nobody takes what is being brought to it. */
+void restoring_gone(struct rank *rank);
+
 /* Lets go of an image that was read and not handed over. */
 void restoring_drop(struct rank *rank);
 

@@ -161,7 +161,7 @@ static void read_candidate(struct run *r)
         listen_anew(s, RESTORING_READING);
         s->bytes = 0;
         s->read_ns = 0;
-        s->prefetched = s->staged = 0;
+        s->prefetched = s->staged = s->streamed = 0;
         for (i = 0; i < s->ranks; i++)
                 let_rank_read(r, i);
 }
@@ -245,20 +245,25 @@ static void go_on_from(struct run *r, const struct wire_agent_restore_done *m)
         const struct catalog_entry *e = candidates_at(&s->candidates);
         char how_much[32], how_long[32];
         int64_t took_ns = clock_now() - s->began_ns;
-        const int staged = s->staged == s->ranks, prefetched = s->prefetched == s->ranks;
+        const int staged = s->staged == s->ranks, prefetched = s->prefetched == s->ranks,
+                  streamed = s->streamed == s->ranks;
 
         r->landed_step = e->step;
         r->lineage = s->candidates.lineage + (uint32_t)(s->candidates.set_back != 0);
         story_note(r, "restore",
-                   json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:b, s:I, s:O}", "checkpoint", e->name, "step",
-                             (json_int_t)e->step, "bytes", (json_int_t)s->bytes, "took_s", (double)took_ns / 1e9,
-                             "read_s", (double)s->read_ns / 1e9, "wait_s", (double)s->wait_ns / 1e9, "copy_s",
-                             (double)m->copy_ns / 1e9, "from", staged ? "staging" : "disk", "prefetched", prefetched,
-                             "lineage", (json_int_t)r->lineage, "passed_over", s->candidates.passed_over));
+                   json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:b, s:b, s:I, s:O}", "checkpoint", e->name,
+                             "step", (json_int_t)e->step, "bytes", (json_int_t)s->bytes, "took_s",
+                             (double)took_ns / 1e9, "read_s", (double)s->read_ns / 1e9, "wait_s",
+                             (double)s->wait_ns / 1e9, "copy_s", (double)m->copy_ns / 1e9, "from",
+                             staged ? "staging" : "disk", "prefetched", prefetched, "streamed", streamed, "lineage",
+                             (json_int_t)r->lineage, "passed_over", s->candidates.passed_over));
         log_notice("stint %u: restored step %" PRId64 " (%s in %s%s)", r->stint, e->step,
                    size_format(how_much, sizeof how_much, (int64_t)s->bytes),
                    duration_format(how_long, sizeof how_long, took_ns),
-                   staged ? ", from memory" : prefetched ? ", read ahead" : "");
+                   staged       ? ", from memory"
+                   : prefetched ? ", read ahead"
+                   : streamed   ? ", streamed"
+                                : "");
         memset(s->asking, 0, s->ranks);
         listen_anew(s, RESTORING_ASKING);
         candidates_supersede_newer(&s->candidates);
@@ -390,6 +395,7 @@ void restore_read(struct run *r, const struct wire_agent_restore_read *m)
         s->bytes += m->bytes;
         s->prefetched += m->ahead != 0;
         s->staged += m->from == RESTORE_FROM_STAGING;
+        s->streamed += m->from == RESTORE_FROM_STREAM;
         if (m->took_ns > s->read_ns)
                 s->read_ns = m->took_ns;
         if (heard_all(s, m->rank, m->code, m->text))

@@ -29,7 +29,8 @@ struct restore {
         int abandoned;              /* a rank went away meanwhile: once the others have answered, all begins anew */
         int64_t began_ns, asked_ns; /* the first has asked; all have */
         int64_t wait_ns, read_ns;   /* from then until the images were handed over; the longest reading, ahead or not */
-        uint32_t prefetched, staged; /* how many ranks' images were read ahead; were still in staging */
+        uint32_t prefetched, staged, streamed; /* how many ranks' images were read ahead; were still in staging; were
+                                                  copied while they were read */
         uint64_t bytes;
 };
 

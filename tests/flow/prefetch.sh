@@ -119,7 +119,7 @@ slow off --stint-prefetch=off
 wait_for 60 "the agent" has_program off stint-agent
 touch "$TEST_DIR/off.go"
 wait_exit off 60
-is "$(journal "$run" restore checkpoint prefetched)" "$newer false" "with --stint-prefetch=off it is read when it is asked for"
+is "$(journal "$run" restore checkpoint prefetched streamed)" "$newer false true" "with --stint-prefetch=off it is read when it is asked for"
 is "$(count_events "$run" prefetched)" 0 "and not before"
 same_weights "$run.bin" "with the same weights"
 
@@ -143,18 +143,32 @@ is "$(basename "$(newest "$run")")" "$newer" "and every checkpoint is where it w
 
 # ---- asked for while it is read --------------------------------------------------------------------------------------
 
-run=$TEST_DIR/early
-cp -a "$good" "$run"
-STINT_FAULT=restore.mid_read:pause STINT_FAULT_DIR=$TEST_DIR/faults start early \
-        "${command[@]}" --stint-dir "$run" -- "$TEST_DIR/slowly" "$TEST_DIR/early.go" "${flow_train[@]}" --out "$run.bin"
-wait_for 60 "the file to be read" reached "$TEST_DIR/faults"
-touch "$TEST_DIR/early.go"
-wait_for 60 "the program to be there" has_events "$run" 1 attached
+# early NAME POINT: the program asks when the agent, which reads ahead, has come to this point; then the agent goes on
+early()
+{
+        run=$TEST_DIR/$1
+        cp -a "$good" "$run"
+        STINT_FAULT=$2:pause STINT_FAULT_DIR=$TEST_DIR/faults start "$1" \
+                "${command[@]}" --stint-dir "$run" -- "$TEST_DIR/slowly" "$TEST_DIR/$1.go" "${flow_train[@]}" --out "$run.bin"
+        wait_for 60 "the file to be read" reached "$TEST_DIR/faults"
+        touch "$TEST_DIR/$1.go"
+        wait_for 60 "the program to be there" has_events "$run" 1 attached
+}
+
+early late restore.after_read
+find "$TEST_DIR/faults" -type f -delete
+wait_exit late 60
+is "$status" 0 "a program that asks when most of its file is read gets that"
+is "$(journal "$run" restore checkpoint prefetched streamed)" "$newer true false" "and the file is not read once more"
+same_weights "$run.bin" "its weights are the same"
+
+early early restore.mid_read
+wait_for 60 "the restore" has_events "$run" 1 restore
 find "$TEST_DIR/faults" -type f -delete
 wait_exit early 60
-is "$status" 0 "a program that asks while its file is read gets that"
-is "$(journal "$run" restore checkpoint prefetched)" "$newer true" "and the file is not read once more"
-same_weights "$run.bin" "its weights are the same"
+is "$status" 0 "one that asks before does not wait for that"
+is "$(journal "$run" restore checkpoint prefetched streamed)" "$newer false true" "the file is streamed"
+same_weights "$run.bin" "with the same weights, too"
 
 # ---- from staging ----------------------------------------------------------------------------------------------------
 

@@ -116,7 +116,7 @@ static struct reader *take(int32_t rank, uint64_t root, int *at_work)
         *at_work = 0;
         m.file_bytes = seals[rank].file_bytes;
         strcpy(m.checkpoint, name);
-        return prefetch_take(&prefetch, &m, &joined, on_joined, at_work);
+        return prefetch_take(&prefetch, &m, 0, &joined, on_joined, at_work);
 }
 
 START_TEST(what_was_read_is_there_when_it_is_taken_and_only_once)
@@ -190,7 +190,7 @@ START_TEST(another_checkpoint_takes_the_place_of_the_one_before)
         want(0);
         want(1);
         want(2);
-        ck_assert_ptr_null(prefetch_take(&prefetch, &other, &joined, on_joined, &at_work));
+        ck_assert_ptr_null(prefetch_take(&prefetch, &other, 0, &joined, on_joined, &at_work));
         ck_assert_ptr_null(prefetch.first); /* also what is at work, and what waits */
         read_all();
         ck_assert_ptr_null(prefetch.first);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * feed: blocks of a file into a window, from several threads, and the hashing right behind.  A block's place is used
+ * again when it is hashed and the program has copied it.  Called by reader.
+ */
+#include "feed.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "channel.h"
+#include "clock.h"
+#include "durable.h"
+#include "fault.h"
+
+_Static_assert(BLOCKS_BYTES == WINDOW_BLOCK, "a block lies in the window in one piece");
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+/* For the hashing a copy that nobody else can change, for the program another. */
+static int copy_table(struct feed *f, uint64_t bytes, struct stint_error *err)
+{
+        f->table_fd = channel_memory("stint-table", bytes + 1, err);
+        return f->table_fd < 0
+                       ? -1
+                       : durable_pwrite(f->table_fd, f->table + f->skip, bytes, 0, "the table for the program", err);
+}
+
+/* The table tells where the tensors are, so it is read before all the rest. */
+static int read_table(struct feed *f, struct stint_error *err)
+{
+        const uint64_t bytes = f->seal.table_count * f->seal.record_bytes,
+                       begin = f->seal.table_offset & ~(DISK_UNIT - 1);
+        void *memory;
+
+        f->skip = f->seal.table_offset - begin;
+        if (posix_memalign(&memory, DISK_UNIT, (f->skip + bytes + DISK_UNIT) & ~(DISK_UNIT - 1)) != 0)
+                return error_system(err, ENOMEM, "no memory for the table of %s", f->path);
+        f->table = memory;
+        if (bytes > 0 && disk_read(&f->disk, f->table, f->skip + bytes, begin, err) < 0)
+                return -1;
+        return copy_table(f, bytes, err);
+}
+
+struct feed *feed_open(int fd, const char *path, const struct seal *seal, struct stint_error *err)
+{
+        struct feed *f = calloc(1, sizeof *f);
+
+        if (!f) {
+                close(fd);
+                error_system(err, ENOMEM, "no memory to read %s", path);
+                return NULL;
+        }
+        f->path = path;
+        f->seal = *seal;
+        f->table_fd = f->window.fd = -1;
+        disk_to_read(&f->disk, fd, path, seal->file_bytes);
+        if (image_check_places(seal->file_bytes, seal, err) == 0 && read_table(f, err) == 0 &&
+            window_make(&f->window, FEED_BLOCKS * WINDOW_BLOCK, seal->file_bytes, err) == 0)
+                return f;
+        feed_free(f);
+        return NULL;
+}
+
+void feed_free(struct feed *f)
+{
+        if (!f)
+                return;
+        close(f->disk.fd);
+        if (f->table_fd >= 0)
+                close(f->table_fd);
+        window_fini(&f->window);
+        free(f->table);
+        free(f);
+}
+
+/* ---- bringing it ------------------------------------------------------------------------------------------------- */
+
+static int read_block(struct feed *f, uint64_t at, uint64_t n, struct stint_error *err)
+{
+        const uint64_t middle = f->blocks.bytes / 2;
+        int code;
+
+        if (window_await_room(&f->window, at + n, CLOCK_NEVER, err) < 1)
+                return error_wrap(err, "the program does not take %s", f->path);
+        code = at <= middle && middle < at + n ? fault_point("restore.mid_read") : 0;
+        if (code)
+                return error_system(err, code, "cannot read %s (fault restore.mid_read)", f->path);
+        return disk_read(&f->disk, window_at(&f->window, at), n, at, err);
+}
+
+/* Whoever fails first says why, and only then wakes those that wait for room. */
+static void give_up(struct feed *f, const struct stint_error *why)
+{
+        blocks_stop(&f->blocks, why);
+        window_stop(&f->window);
+}
+
+static int on_block(void *arg, uint64_t at, uint64_t n, struct stint_error *err)
+{
+        struct feed *f = arg;
+
+        if (read_block(f, at, n, err) == 0)
+                return 0;
+        give_up(f, err);
+        return -1;
+}
+
+static void on_progress(void *arg, uint64_t upto)
+{
+        struct feed *f = arg;
+
+        window_fill(&f->window, upto);
+}
+
+/* The hashing asks for one byte after another: with those before `at` it is done. */
+static const unsigned char *take(struct image_source *source, uint64_t at, uint64_t most, uint64_t *n,
+                                 struct stint_error *err)
+{
+        struct feed *f = (struct feed *)source;
+        const uint64_t left = BLOCKS_BYTES - at % BLOCKS_BYTES;
+
+        *n = most < left ? most : left;
+        if (at % BLOCKS_BYTES == 0)
+                blocks_pass(&f->blocks, at);
+        return blocks_await(&f->blocks, at, *n, err) < 0 ? NULL : window_at(&f->window, at);
+}
+
+int feed_run(struct feed *f, struct stint_error *err)
+{
+        struct stint_error damage = {0};
+
+        f->source = (struct image_source){.take = take, .threads = 1};
+        f->blocks = (struct blocks){.bytes = f->seal.file_bytes,
+                                    .window = f->window.ring_bytes / BLOCKS_BYTES,
+                                    .on_block = on_block,
+                                    .on_progress = on_progress,
+                                    .arg = f};
+        if (blocks_start(&f->blocks, err) < 0) {
+                window_stop(&f->window);
+                return -1;
+        }
+        if (image_check_from(&f->source, f->table + f->skip, f->blocks.bytes, &f->seal, &damage) < 0)
+                give_up(f, &damage);
+        return blocks_join(&f->blocks, err);
+}
+
+void feed_stop(struct feed *f)
+{
+        window_stop(&f->window);
+}
