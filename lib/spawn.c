@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #define SPAWN_PATH 4096
 #define SPAWN_FD 3    /* where the coordinator finds the pipe on which it says that it is ready */
 #define SPAWN_LINE 600
+#define STACK_BYTES 32768 /* for the few system calls between a process's birth and its program */
 #define SPAWN_AGAIN_NS (200 * CLOCK_MS) /* between two tries while another coordinator is only just starting */
 
 /* ---- which program -------------------------------------------------------------------------------------------- */
@@ -53,32 +55,67 @@ static int find_program(char *out, struct stint_error *err)
 
 /* ---- starting it ---------------------------------------------------------------------------------------------- */
 
-/* In the child of a process that may have threads: system calls only, nothing that could take a lock. */
-static void become_coordinator(char *const *argv, int ready, int null)
+/* What the new processes need; all of them share the program's memory until the last one executes. */
+struct birth {
+        char *const *argv;
+        int ready, null;
+        char *stacks; /* two of STACK_BYTES */
+};
+
+/* A handler of the program must not run where there is only its memory; what is ignored stays so, but for some. */
+static void reset_signals(void)
 {
         static const int reset[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGCHLD, SIGUSR1, SIGUSR2, SIGALRM };
-        struct sigaction action;
+        struct sigaction action, was;
         sigset_t none;
         size_t i;
+        int n;
 
         memset(&action, 0, sizeof action);
         action.sa_handler = SIG_DFL;
+        for (n = 1; n < NSIG; n++)
+                if (sigaction(n, NULL, &was) == 0 && was.sa_handler != SIG_IGN && was.sa_handler != SIG_DFL)
+                        sigaction(n, &action, NULL);
         for (i = 0; i < sizeof reset / sizeof reset[0]; i++)
                 sigaction(reset[i], &action, NULL);
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        if (dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(ready, SPAWN_FD) < 0)
-                _exit(127);
+}
+
+/* In the memory of a process that may have threads: system calls only, nothing that could take a lock. */
+static int become_coordinator(void *arg)
+{
+        const struct birth *b = arg;
+
+        reset_signals();
+        if (dup2(b->null, 0) < 0 || dup2(b->null, 1) < 0 || dup2(b->ready, SPAWN_FD) < 0)
+                return 127;
         close_range(SPAWN_FD + 1, ~0u, 0);
-        execv(argv[0], argv);
-        _exit(127);
+        execv(b->argv[0], b->argv);
+        return 127;
+}
+
+/* As vfork does it: the caller goes on when the other one executes, or ends. */
+static pid_t give_birth(int (*life)(void *arg), char *stack, struct birth *b)
+{
+        return clone(life, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, b);
+}
+
+static int stand_between(void *arg)
+{
+        struct birth *b = arg;
+
+        setsid();
+        return give_birth(become_coordinator, b->stacks + STACK_BYTES, b) < 0 ? errno : 0;
 }
 
 /*
- * Forks twice, so that the coordinator belongs to init: a program that waits for all of its children must not wait for
- * this one.  Signals are blocked meanwhile: a handler of the program must not run in the child.
+ * Two births, so that the coordinator belongs to init: a program that waits for all of its children must not wait for
+ * this one.  No fork: that would copy the page tables of all of the program's state, twice, and each of its pages would
+ * cost a fault when it is written next, in the middle of the restore.  Signals are blocked meanwhile: a handler of the
+ * program must not run in the child.
  */
-static int fork_detached(char *const *argv, int ready, int null, struct stint_error *err)
+static int start_detached(struct birth *b, struct stint_error *err)
 {
         sigset_t all, before;
         int status = 0, code;
@@ -86,25 +123,30 @@ static int fork_detached(char *const *argv, int ready, int null, struct stint_er
 
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        pid = fork();
+        pid = give_birth(stand_between, b->stacks, b);
         code = errno;
-        if (pid == 0) {
-                setsid();
-                pid = _Fork();
-                if (pid == 0)
-                        become_coordinator(argv, ready, null);
-                _exit(pid < 0 ? errno : 0);
-        }
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         if (pid < 0)
-                return error_system(err, code, "no process for %s", argv[0]);
+                return error_system(err, code, "no process for %s", b->argv[0]);
         do
                 waited = waitpid(pid, &status, 0);
         while (waited < 0 && errno == EINTR);
         /* A program that ignores SIGCHLD has no status to ask for; the pipe tells then. */
         if (waited == pid && WIFEXITED(status) && WEXITSTATUS(status))
-                return error_system(err, WEXITSTATUS(status), "no process for %s", argv[0]);
+                return error_system(err, WEXITSTATUS(status), "no process for %s", b->argv[0]);
         return 0;
+}
+
+static int spawn(char *const *argv, int ready, int null, struct stint_error *err)
+{
+        struct birth b = { .argv = argv, .ready = ready, .null = null, .stacks = malloc((size_t)2 * STACK_BYTES) };
+        int rc;
+
+        if (!b.stacks)
+                return error_set(err, ENOMEM, "no memory to start %s", argv[0]);
+        rc = start_detached(&b, err);
+        free(b.stacks);
+        return rc;
 }
 
 /* A pipe whose ends are close-on-exec and clear of the descriptors that the child rearranges. */
@@ -151,7 +193,7 @@ static int start(const char *program, const char *dir, struct stint_error *err)
         if (high_pipe(ends, err) < 0)
                 return -1;
         null = high_null(err);
-        rc = null < 0 ? -1 : fork_detached(argv, ends[1], null, err);
+        rc = null < 0 ? -1 : spawn(argv, ends[1], null, err);
         close(ends[1]);
         if (null >= 0)
                 close(null);
