@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
@@ -22,6 +23,7 @@
 #include "deadline.h"
 #include "stint.h"
 #include "table.h"
+#include "window.h"
 #include "wire.h"
 
 #define FAKE_RANKS 4
@@ -64,12 +66,21 @@ struct fake_agent {
         int restore_fails; /* RESTORE is answered with FAILED */
         const char *best_name;
         double best_value;
+        /*
+         * RESTORE is answered with streams, one a character: '+' holds, '-' is given up half-way, '!' is given up with the
+         * connection.  Behind the last one it is answered as without; with '-' that is at once, and it says so.
+         */
+        const char *streams;
+        uint64_t ring_bytes;
 
         /* What the test looks at. */
         int layouts, snapshots, unchanged, declined, asked, completes, byes, restores, restores_done, restore_code,
                 connects;
         uint32_t asked_reason;
         char declined_text[WIRE_TEXT];
+        int streamed; /* streams that the program has passed whole */
+        pthread_t feeder;
+        int feeding;  /* that thread is there */
 };
 
 static void *fake_map(int fd, size_t bytes)
@@ -277,11 +288,10 @@ static void fake_on_layout(struct fake_agent *a, struct fake_rank *r, const stru
                 fake_send_second(r);
 }
 
-static void fake_on_restore(struct fake_agent *a, struct fake_rank *r)
+static void fake_restore_image(struct fake_agent *a, struct fake_rank *r, int streamed)
 {
-        struct wire_restore_image m = { 0 };
+        struct wire_restore_image m = { .streamed = (uint32_t)streamed };
 
-        a->restores++;
         WIRE_INIT(&m, WIRE_RESTORE_IMAGE);
         m.step = m.checkpoint_step = a->landed_step;
         m.status = a->restore_fails ? RESTORE_FAILED : r->image_fd >= 0 ? RESTORE_IMAGE : RESTORE_FRESH;
@@ -301,7 +311,94 @@ static void fake_on_restore(struct fake_agent *a, struct fake_rank *r)
                         wire_text(m.best_name, sizeof m.best_name, a->best_name);
                 }
         }
-        fake_send(r, &m, sizeof m, m.status == RESTORE_IMAGE ? r->image_fd : -1);
+        fake_send(r, &m, sizeof m, m.status == RESTORE_IMAGE && !streamed ? r->image_fd : -1);
+}
+
+/* ---- an image that is streamed: by a thread of its own, as the agent's disk has ---------------------------------- */
+
+static void fake_announce(struct fake_agent *a, struct fake_rank *r, const struct window *w, const char *image)
+{
+        struct wire_restore_table table = { .image_bytes = w->image_bytes, .count = r->image.count };
+        struct wire_restore_stream stream = { .image_bytes = w->image_bytes, .ring_bytes = w->ring_bytes };
+        const size_t bytes = r->image.count * r->image.record_bytes;
+        const int fd = channel_memory("fake-table", bytes, NULL);
+
+        ck_assert_int_eq(pwrite(fd, image + r->image.table_offset, bytes, 0), (ssize_t)bytes);
+        WIRE_INIT(&table, WIRE_RESTORE_TABLE);
+        table.record_bytes = r->image.record_bytes;
+        wire_text(table.checkpoint, sizeof table.checkpoint, "step-test");
+        WIRE_INIT(&stream, WIRE_RESTORE_STREAM);
+        pthread_mutex_lock(&a->lock);
+        fake_send(r, &table, sizeof table, fd);
+        fake_send(r, &stream, sizeof stream, w->fd);
+        pthread_mutex_unlock(&a->lock);
+        close(fd);
+}
+
+/* As much of the image as the program makes room for, up to there. */
+static void fake_feed(struct window *w, const char *image, uint64_t upto)
+{
+        uint64_t at, n;
+
+        for (at = 0; at < upto; at += n) {
+                n = upto - at < WINDOW_BLOCK ? upto - at : WINDOW_BLOCK;
+                ck_assert_int_eq(window_await_room(w, at + n, 30 * CLOCK_SECOND, NULL), 1);
+                memcpy(window_at(w, at), image + at, n);
+                window_fill(w, at + n);
+        }
+}
+
+static void fake_stream(struct fake_agent *a, struct fake_rank *r, const char *image, char how)
+{
+        const uint64_t bytes = r->image.image_bytes, upto = how == '+' ? bytes : bytes / 2;
+        struct window w;
+
+        ck_assert_int_eq(window_make(&w, a->ring_bytes, bytes, NULL), 0);
+        fake_announce(a, r, &w, image);
+        fake_feed(&w, image, upto);
+        /* Until the program has passed what there is, and waits for more. */
+        ck_assert_int_eq(window_await_room(&w, upto + w.ring_bytes, 30 * CLOCK_SECOND, NULL), 1);
+        if (how == '-')
+                window_stop(&w);
+        pthread_mutex_lock(&a->lock);
+        a->streamed += how == '+';
+        if (how == '+')
+                fake_restore_image(a, r, 1);
+        else if (how == '!')
+                shutdown(r->fd, SHUT_RDWR);
+        else if (*a->streams == '\0')
+                fake_restore_image(a, r, 0);
+        pthread_mutex_unlock(&a->lock);
+        window_fini(&w);
+}
+
+static void *fake_feeder(void *arg)
+{
+        struct fake_agent *a = arg;
+        struct fake_rank *r = &a->at[0];
+        const uint64_t bytes = r->image.image_bytes;
+        char *image = fake_map(r->image_fd, bytes);
+        char how;
+
+        do {
+                how = *a->streams++;
+                fake_stream(a, r, image, how);
+        } while (how == '-' && *a->streams);
+        munmap(image, bytes);
+        return NULL;
+}
+
+static void fake_on_restore(struct fake_agent *a, struct fake_rank *r)
+{
+        a->restores++;
+        if (!a->streams || !*a->streams || r->image_fd < 0) {
+                fake_restore_image(a, r, 0);
+                return;
+        }
+        if (a->feeding)
+                pthread_join(a->feeder, NULL);
+        ck_assert_int_eq(pthread_create(&a->feeder, NULL, fake_feeder, a), 0);
+        a->feeding = 1;
 }
 
 /* ---- the conversation ----------------------------------------------------------------------------------------- */
@@ -529,6 +626,8 @@ FAKE_CALL void fake_stop(struct fake_agent *a)
         pthread_mutex_unlock(&a->lock);
         fake_alarm(a);
         pthread_join(a->thread, NULL);
+        if (a->feeding)
+                pthread_join(a->feeder, NULL);
         for (i = 0; i < FAKE_RANKS; i++) {
                 fake_hang_up(&a->at[i]);
                 if (a->at[i].image_fd >= 0)
