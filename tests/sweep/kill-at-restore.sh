@@ -18,9 +18,9 @@ one_stint() # RUN: a stint that saved something and was killed
 sweep one_stint restore.before_read restore.mid_read restore.after_read restore.before_use \
         restore.before_copy restore.mid_copy restore.after_copy
 
-# When the program starts, its checkpoint is being read already; here it is read when it asks.
+# When the program starts, its checkpoint is being read already; here it is read when it asks, and copied meanwhile.
 sweep_options=(--stint-prefetch=off)
-sweep one_stint restore.before_read restore.mid_read restore.after_read
+sweep one_stint restore.before_read restore.mid_read restore.after_read restore.before_copy restore.mid_copy restore.after_copy
 sweep_options=()
 
 sealed_part() # RUN: a stint that was killed between its last seal and the manifest

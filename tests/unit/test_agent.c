@@ -4,6 +4,7 @@
  * and a restore say to whom, and that it ends when its stdin does.
  */
 #include "agent_talk.h"
+#include "window.h"
 
 /* ---- a save ------------------------------------------------------------------------------------------------------- */
 
@@ -374,6 +375,68 @@ START_TEST(a_program_that_takes_it_is_shown_what_was_read_ahead)
         ck_assert_int_eq(fstat(p.received, &given), 0);
         close(p.received);
         ck_assert_uint_eq(shown.st_ino, given.st_ino);
+        close_program(&p);
+        heard(WIRE_AGENT_GONE);
+        ck_assert_int_eq(end_agent(), 0);
+}
+END_TEST
+
+/* As a program takes what is streamed to it: the bytes of the image, which is smaller than the window. */
+static void take_stream(struct program *p, const struct seal *seal)
+{
+        const struct wire_restore_table *table;
+        struct wire_restore_stream stream;
+        struct window w;
+        unsigned char *bytes;
+
+        table = program_heard(p, WIRE_RESTORE_TABLE);
+        ck_assert_uint_eq(table->image_bytes, seal->file_bytes);
+        ck_assert_uint_eq(table->count, seal->table_count);
+        ck_assert_str_eq(table->checkpoint, "step-000000000077");
+        bytes = malloc(table->count * table->record_bytes);
+        ck_assert_int_eq(pread(p->received, bytes, table->count * table->record_bytes, 0),
+                         (ssize_t)(table->count * table->record_bytes));
+        ck_assert_mem_eq(bytes, p->image + p->staging.table_offset, table->count * table->record_bytes);
+        free(bytes);
+        close(p->received);
+        memcpy(&stream, program_heard(p, WIRE_RESTORE_STREAM), sizeof stream);
+        ck_assert_int_eq(window_take(&w, p->received, stream.ring_bytes, stream.image_bytes, NULL), 0);
+        close(p->received);
+        ck_assert_int_eq(window_await_filled(&w, seal->file_bytes, PATIENCE_MS * CLOCK_MS, NULL), 1);
+        ck_assert_mem_eq(window_at(&w, 0), p->image, seal->file_bytes);
+        window_pass(&w, seal->file_bytes);
+        window_fini(&w);
+}
+
+START_TEST(a_program_that_takes_a_stream_gets_its_state_while_it_is_read)
+{
+        struct wire_run_use use = { .rank = 0 };
+        const struct wire_agent_restore_read *report;
+        const struct wire_restore_image *image;
+        struct program p;
+        struct seal seal;
+
+        start_agent();
+        takes = HELLO_TAKES_STREAM;
+        connect_program(&p, 0, 1);
+        takes = 0;
+        lay_out(&p, 1);
+        save_whole(&p, 1, 77, &seal);
+        ask_restore(&p);
+        order_restore(RESTORE_IMAGE, 77, &seal);
+        take_stream(&p, &seal);
+        report = heard(WIRE_AGENT_RESTORE_READ);
+        ck_assert_msg(report->code == 0, "%s", report->text);
+        ck_assert_uint_eq(report->from, RESTORE_FROM_STREAM);
+        ck_assert_uint_eq(report->ahead, 0);
+        ck_assert_uint_eq(report->bytes, seal.file_bytes);
+        WIRE_INIT(&use, WIRE_RUN_USE);
+        tell_agent(&use);
+        image = program_heard(&p, WIRE_RESTORE_IMAGE);
+        ck_assert_uint_eq(image->status, RESTORE_IMAGE);
+        ck_assert_uint_eq(image->streamed, 1);
+        ck_assert_int_eq(image->step, 77);
+        ck_assert_int_eq(p.received, -1);
         close_program(&p);
         heard(WIRE_AGENT_GONE);
         ck_assert_int_eq(end_agent(), 0);
@@ -816,6 +879,7 @@ int main(void)
         tcase_add_test(all, a_damaged_checkpoint_is_reported_and_the_next_one_can_be_read);
         tcase_add_test(all, what_was_read_ahead_is_handed_over_without_the_disk);
         tcase_add_test(all, a_program_that_takes_it_is_shown_what_was_read_ahead);
+        tcase_add_test(all, a_program_that_takes_a_stream_gets_its_state_while_it_is_read);
         tcase_add_test(all, what_cannot_be_read_ahead_is_read_when_it_is_asked_for);
         tcase_add_test(all, damage_is_told_before_anybody_asks);
         tcase_add_test(all, a_snapshot_that_is_still_in_staging_is_given_without_the_file);

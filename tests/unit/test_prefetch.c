@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 #include <uv.h>
 #include "durable.h"
 #include "example_save.h"
@@ -158,6 +160,87 @@ START_TEST(a_read_that_is_under_way_is_joined_and_the_next_one_begins)
 }
 END_TEST
 
+/* ---- for a program that takes a stream --------------------------------------------------------------------------- */
+
+static struct reader *take_or_stream(int *at_work, void (*done)(struct work *work))
+{
+        struct wire_run_restore m = { .rank = 0, .ranks = RANKS, .checkpoint_step = STEP, .root = seals[0].root };
+
+        *at_work = 0;
+        m.file_bytes = seals[0].file_bytes;
+        strcpy(m.checkpoint, name);
+        return prefetch_take(&prefetch, &m, 1, &joined, done, at_work);
+}
+
+/* Begins to read, and comes to that point, where it stays until the file in `at` is removed. */
+static void want_and_reach(const char *point, char *at, size_t size)
+{
+        const struct timespec moment = { .tv_nsec = 1000000 };
+        char fault[64];
+
+        snprintf(fault, sizeof fault, "%s:pause", point);
+        setenv("STINT_FAULT", fault, 1);
+        setenv("STINT_FAULT_DIR", dir, 1);
+        fault_reset();
+        snprintf(at, size, "%s/%s.%d", dir, point, (int)getpid());
+        want(0);
+        while (access(at, F_OK) < 0)
+                nanosleep(&moment, NULL);
+}
+
+START_TEST(a_read_that_has_hardly_begun_is_given_up_for_a_stream)
+{
+        char at[200];
+        int at_work;
+
+        want_and_reach("restore.mid_read", at, sizeof at);
+        ck_assert_ptr_null(take_or_stream(&at_work, on_joined));
+        ck_assert_ptr_null(prefetch.first);
+        ck_assert_int_eq(unlink(at), 0);
+        read_all();
+}
+END_TEST
+
+START_TEST(one_that_is_nearly_over_is_waited_for)
+{
+        char at[200];
+        int at_work;
+
+        joined = 0;
+        want_and_reach("restore.after_read", at, sizeof at);
+        ck_assert_ptr_nonnull(take_or_stream(&at_work, on_joined));
+        ck_assert_int_eq(at_work, 1);
+        ck_assert_int_eq(unlink(at), 0);
+        while (!joined)
+                uv_run(&loop, UV_RUN_ONCE);
+}
+END_TEST
+
+static void on_opened(struct work *work)
+{
+        struct reader *reader = (struct reader *)work;
+
+        ck_assert_int_eq(reader->fd, -1);
+        ck_assert_ptr_nonnull(reader->feed);
+        reader_free(reader);
+        joined++;
+}
+
+START_TEST(one_that_has_not_come_to_the_disk_opens_a_stream_there)
+{
+        char at[200];
+        int at_work;
+
+        joined = 0;
+        want_and_reach("restore.before_read", at, sizeof at);
+        ck_assert_ptr_nonnull(take_or_stream(&at_work, on_opened));
+        ck_assert_int_eq(at_work, 1);
+        ck_assert_int_eq(unlink(at), 0);
+        while (!joined)
+                uv_run(&loop, UV_RUN_ONCE);
+}
+END_TEST
+
 START_TEST(one_that_waits_for_its_turn_is_left_to_whoever_asks)
 {
         int at_work;
@@ -264,6 +347,9 @@ int main(void)
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_test(all, what_was_read_is_there_when_it_is_taken_and_only_once);
         tcase_add_test(all, a_read_that_is_under_way_is_joined_and_the_next_one_begins);
+        tcase_add_test(all, a_read_that_has_hardly_begun_is_given_up_for_a_stream);
+        tcase_add_test(all, one_that_is_nearly_over_is_waited_for);
+        tcase_add_test(all, one_that_has_not_come_to_the_disk_opens_a_stream_there);
         tcase_add_test(all, one_that_waits_for_its_turn_is_left_to_whoever_asks);
         tcase_add_test(all, an_image_of_other_bytes_is_never_given);
         tcase_add_test(all, another_checkpoint_takes_the_place_of_the_one_before);
