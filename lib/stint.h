@@ -199,13 +199,17 @@ static inline struct stint_tensor stint_tensor_of(void *data, enum stint_dtype d
 /* ---- the life of a stint -------------------------------------------------------------------------------------- */
 
 /*
- * Puts the newest whole checkpoint back into everything attached, every byte checked first, and sets *step to the step
- * it was taken at (left alone when the answer is STINT_FRESH).  Call it once, after attaching and before training.
- * Collective when ranks > 1: all ranks take the newest checkpoint that every rank can read.
+ * Puts the newest whole checkpoint back into everything attached, every byte checked before it answers, and sets *step
+ * to the step it was taken at (left alone when the answer is STINT_FRESH).  Call it once, after attaching and before
+ * training.  Collective when ranks > 1: all ranks take the newest checkpoint that every rank can read.
  *
  * -1: the run has checkpoints but none can be used, or the program's tensors do not fit (EPROTO; stint_why names the
- * tensor).  Nothing has been copied then.  A tensor that the checkpoint has and the program has not attached is carried
- * along in later checkpoints until it is attached.
+ * tensor).  What is attached is as it was before then, unless stint_why says that the state is restored in part only: a
+ * checkpoint is copied while it is read from the disk, and what of it is damaged may be found last.  Such a state is no
+ * state of any step; the program should end.  Nothing is saved in either case.
+ *
+ * A tensor that the checkpoint has and the program has not attached is carried along in later checkpoints until it is
+ * attached.
  *
  * In a run that is complete already *step is its last step, so the loop makes no step: state that is allocated in the
  * first step does not exist then.
