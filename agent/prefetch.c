@@ -112,7 +112,7 @@ static void report(const struct prefetch *p, const struct prefetched *one, const
 }
 
 /*
- * To map an image costs a program as much as to copy it.  This one has been checked, and whether it will be given is for
+ * To map an image of small pages costs a program as much as to copy it.  This one has been checked, and whether it will be given is for
  * all ranks together to say; to map it is no harm.
  */
 static void show(const struct prefetched *one, struct rank *rank)

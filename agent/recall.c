@@ -16,6 +16,7 @@
 #include "daemon_memory.h"
 #include "image.h"
 #include "log.h"
+#include "memory.h"
 
 struct recalled {
         struct recalled *next;
@@ -101,15 +102,15 @@ static struct staging *ask_daemon(const struct reader *reader)
                                               .root = reader->root,
                                               .bytes = reader->file_bytes };
         struct staging *s = calloc(1, sizeof *s);
-        void *image = MAP_FAILED;
+        void *image = NULL;
 
         if (!s)
                 return NULL;
         s->references = 1;
         s->fd = daemon_memory_find(&wanted, &s->line, NULL);
         if (s->fd >= 0 && channel_memory_check(s->fd, reader->file_bytes, NULL) == 0)
-                image = mmap(NULL, reader->file_bytes, PROT_READ, MAP_SHARED, s->fd, 0);
-        if (image == MAP_FAILED) {
+                image = memory_map(s->fd, 0, reader->file_bytes, PROT_READ);
+        if (!image) {
                 if (s->fd < 0)
                         s->line = -1;
                 staging_drop(s);

@@ -159,12 +159,10 @@ static struct staging *new_staging(uint64_t image_bytes, uint64_t spare, struct 
                 free(s);
                 return NULL;
         }
-        s->image = mmap(NULL, image_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-        if (s->image == MAP_FAILED) {
-                s->image = NULL;
+        s->image = memory_map(s->fd, 0, image_bytes, PROT_READ | PROT_WRITE);
+        if (!s->image)
                 error_system(err, errno, "cannot map %llu bytes of staging", (unsigned long long)image_bytes);
-        }
-        if (!s->image || memory_populate(s->image, image_bytes, err) < 0) {
+        if (!s->image || memory_populate(s->image, image_bytes, MEMORY_LARGE, err) < 0) {
                 staging_drop(s);
                 return NULL;
         }

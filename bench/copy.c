@@ -222,8 +222,8 @@ static int make_staging(uint64_t bytes)
                 die("no staging");
         pid = fork();
         if (pid == 0) {
-                p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-                _exit(p == MAP_FAILED || memory_populate(p, bytes, NULL) < 0);
+                p = memory_map(fd, 0, bytes, PROT_READ | PROT_WRITE);
+                _exit(!p || memory_populate(p, bytes, MEMORY_LARGE, NULL) < 0);
         }
         if (pid < 0 || waitpid(pid, &status, 0) < 0 || status)
                 die("staging cannot be made present");
@@ -232,9 +232,9 @@ static int make_staging(uint64_t bytes)
 
 static char *map_staging(int fd, uint64_t bytes, int protection)
 {
-        char *p = mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
+        char *p = memory_map(fd, 0, bytes, protection);
 
-        if (p == MAP_FAILED)
+        if (!p)
                 die("staging cannot be mapped");
         return p;
 }
@@ -245,7 +245,7 @@ static void first_save(struct bench *b, uint64_t image_bytes)
         int fd = make_staging(image_bytes);
         char *image = map_staging(fd, image_bytes, PROT_READ | PROT_WRITE);
 
-        if (memory_populate(image, image_bytes, NULL) < 0)
+        if (memory_populate(image, image_bytes, MEMORY_SMALL, NULL) < 0)
                 die("staging cannot be made present");
         save(b, image, "save, the first into its staging");
         munmap(image, image_bytes);
@@ -438,7 +438,7 @@ int main(int argc, char **argv)
         copy_learn(&b.copy);
         b.staging_fd = make_staging(image_bytes);
         b.staging = map_staging(b.staging_fd, image_bytes, PROT_READ | PROT_WRITE);
-        if (memory_populate(b.staging, image_bytes, NULL) < 0)
+        if (memory_populate(b.staging, image_bytes, MEMORY_SMALL, NULL) < 0)
                 die("staging cannot be made present");
         for (until_ns = clock_now() + LEARNS_NS; clock_now() < until_ns;)
                 usleep(10000);

@@ -149,7 +149,7 @@ static void make_staging(struct bench *b)
         staging_job_free(job);
         fill(b->staging);
         b->memory = mmap(NULL, b->staging->image_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (b->memory == MAP_FAILED || memory_populate(b->memory, b->staging->image_bytes, NULL) < 0)
+        if (b->memory == MAP_FAILED || memory_populate(b->memory, b->staging->image_bytes, MEMORY_SMALL, NULL) < 0)
                 fail("no memory", NULL);
 }
 

@@ -44,10 +44,10 @@ static int populate(struct grant *grant)
 
         for (at = 0; rc == 0 && at < grant->bytes && !atomic_load(&grant->unwanted); at += n) {
                 n = grant->bytes - at < PIECE ? grant->bytes - at : PIECE;
-                piece = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE, MAP_SHARED, grant->fd, at);
-                if (piece == MAP_FAILED)
+                piece = memory_map(grant->fd, (uint64_t)at, (uint64_t)n, PROT_READ | PROT_WRITE);
+                if (!piece)
                         return error_system(&grant->err, errno, "cannot map %" PRId64 " bytes of staging", n);
-                rc = memory_populate(piece, (uint64_t)n, &grant->err);
+                rc = memory_populate(piece, (uint64_t)n, MEMORY_LARGE, &grant->err);
                 munmap(piece, (size_t)n);
         }
         return rc;

@@ -5,27 +5,17 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "channel.h"
+#include "memory.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
 #define POPULATE_PIECE ((size_t)64 << 20) /* between two looks at `stop` */
 
-/* For kernels before 5.14: writes each page without changing it, whoever else writes there at the same moment. */
-static void touch(char *base, size_t bytes)
-{
-        size_t page = (size_t)sysconf(_SC_PAGESIZE), at;
-
-        for (at = 0; at < bytes; at += page)
-                __atomic_fetch_or(base + at, 0, __ATOMIC_RELAXED);
-}
-
-/* Makes the pages of staging present, so that the first copy runs as fast as every other. */
+/*
+ * Maps the pages of staging, so that the first copy runs as fast as every other.  The agent has made them, as large as
+ * it could; to make them larger now would only move them while the program copies.
+ */
 static void *populate(void *arg)
 {
         struct image_area *area = arg;
@@ -33,11 +23,8 @@ static void *populate(void *arg)
 
         for (at = 0; at < area->bytes && !atomic_load(&area->stop); at += piece) {
                 piece = area->bytes - at < POPULATE_PIECE ? area->bytes - at : POPULATE_PIECE;
-                if (madvise(area->base + at, piece, MADV_POPULATE_WRITE) == 0)
-                        continue;
-                if (errno != EINVAL)
-                        break; /* no memory: the copy will find out */
-                touch(area->base + at, piece);
+                if (memory_populate(area->base + at, piece, MEMORY_SMALL, NULL) < 0)
+                        break; /* the copy will find out what there is to find out */
         }
         if (area->copy && area->bytes >= COPY_ALONE && !atomic_load(&area->stop))
                 copy_learn(area->copy);
@@ -103,8 +90,8 @@ int images_map(struct images *m, struct layout *layout, const struct wire_stagin
                 images_drop(m);
         if (channel_memory_check(fd, told->image_bytes, err) < 0)
                 return -1;
-        base = mmap(NULL, told->image_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (base == MAP_FAILED)
+        base = memory_map(fd, 0, told->image_bytes, PROT_READ | PROT_WRITE);
+        if (!base)
                 return error_system(err, errno, "%" PRIu64 " bytes of staging cannot be mapped", told->image_bytes);
         if (is_right(m, layout, told, base, err) < 0) {
                 munmap(base, told->image_bytes);

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "memory.h"
+
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* Linux 5.14; older kernels answer EINVAL */
 #endif
@@ -74,13 +76,6 @@ static void join(struct mapping *m)
 
 /* ---- what callers ask for ---------------------------------------------------------------------------------------- */
 
-static void *map(int fd, size_t bytes)
-{
-        void *base = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-
-        return base == MAP_FAILED ? NULL : base;
-}
-
 void mapping_prepare(struct mapping *m, int fd, size_t bytes)
 {
         struct stat st;
@@ -88,7 +83,7 @@ void mapping_prepare(struct mapping *m, int fd, size_t bytes)
         mapping_fini(m);
         if (fstat(fd, &st) < 0)
                 return;
-        m->base = map(fd, bytes);
+        m->base = memory_map(fd, 0, bytes, PROT_READ);
         if (!m->base)
                 return;
         m->bytes = bytes;
@@ -115,7 +110,7 @@ void *mapping_take(struct mapping *m, int fd, size_t bytes, struct stint_error *
                 return base;
         }
         mapping_let_go(m, NULL, 0);
-        base = map(fd, bytes);
+        base = memory_map(fd, 0, bytes, PROT_READ);
         if (!base)
                 error_system(err, errno, "the %zu bytes of the checkpoint cannot be mapped", bytes);
         return base;

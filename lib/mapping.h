@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * mapping: the image of a checkpoint in this process's address space.  To fill its page tables costs as much as to copy
- * the image, and to let go of it half of that; so both are done on a thread of its own: the first as soon as the agent
- * shows an image that it has read ahead, while the program still makes its model, the second while it trains.
+ * mapping: the image of a checkpoint in this process's address space.  Where its pages are small, to fill its page
+ * tables costs as much as to copy the image, and to let go of it half of that; so both are done on a thread of its own:
+ * the first as soon as the agent shows an image that it has read ahead, while the program still makes its model, the
+ * second while it trains.  Where they are large, both take the thread a millisecond.
  */
 #ifndef STINT_MAPPING_H
 #define STINT_MAPPING_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * memory: what /proc/meminfo and the control groups say, and madvise(2).  Called by the agent's staging and by stintd's
- * grants.
+ * memory: what /proc/meminfo and the control groups say, mmap(2) and madvise(2).  Called by the agent's staging and
+ * reader, by stintd's grants, and by libstint's images and mapping.
  */
 #include "memory.h"
 
@@ -10,13 +10,22 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14; older kernels answer EINVAL */
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1; older kernels answer EINVAL */
+#endif
 
 #define PAGE 4096
 #define PATH_BYTES 4096
+/*
+ * At a time.  Each MADV_COLLAPSE begins with a call to all processors, so it should have more to do than one page; and
+ * nobody should wait long for the memory map meanwhile.
+ */
+#define STEP (16 * MEMORY_LARGE_PAGE)
 
 /* What the kernel has for everybody. */
 static int64_t available_here(void)
@@ -144,17 +153,101 @@ int64_t memory_available(void)
 
 /* ---- pages ------------------------------------------------------------------------------------------------------- */
 
-int memory_populate(void *memory, uint64_t bytes, struct stint_error *err)
+/* The first address at or behind it where a large page may begin. */
+static unsigned char *large_boundary(void *memory)
 {
-        volatile unsigned char *page = memory;
+        return (unsigned char *)memory + (-(uintptr_t)memory & (MEMORY_LARGE_PAGE - 1));
+}
+
+static void *map(void *where, int flags, int fd, uint64_t at, uint64_t bytes, int protection)
+{
+        void *memory = mmap(where, bytes, protection, MAP_SHARED | flags, fd, (off_t)at);
+
+        return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* Takes more addresses than it needs and gives back those around it. */
+void *memory_map(int fd, uint64_t at, uint64_t bytes, int protection)
+{
+        const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), whole = (bytes + page - 1) & ~(page - 1);
+        const uint64_t reserved = whole + MEMORY_LARGE_PAGE;
+        unsigned char *around, *memory;
+        int code;
+
+        if (bytes < MEMORY_LARGE_PAGE || reserved < bytes)
+                return map(NULL, 0, fd, at, bytes, protection);
+        around = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (around == MAP_FAILED) /* there may be a limit to addresses */
+                return map(NULL, 0, fd, at, bytes, protection);
+        memory = map(large_boundary(around), MAP_FIXED, fd, at, bytes, protection);
+        if (!memory) {
+                code = errno;
+                munmap(around, reserved);
+                errno = code;
+                return NULL;
+        }
+        if (memory > around)
+                munmap(around, (size_t)(memory - around));
+        munmap(memory + whole, MEMORY_LARGE_PAGE - (uint64_t)(memory - around));
+        return memory;
+}
+
+/* One small page in each: where there is nothing at all, nothing is collapsed.  0, or why not. */
+static int begin_each(unsigned char *memory, uint64_t bytes)
+{
         uint64_t at;
 
-        if (madvise(memory, bytes, MADV_POPULATE_WRITE) == 0)
-                return 0;
-        if (errno != EINVAL)
-                return error_system(err, errno == EFAULT ? ENOMEM : errno,
-                                    "the memory for staging cannot be made present");
+        for (at = 0; at < bytes; at += MEMORY_LARGE_PAGE)
+                if (madvise(memory + at, PAGE, MADV_POPULATE_WRITE) < 0)
+                        return errno;
+        return 0;
+}
+
+int memory_make_large(void *memory, uint64_t bytes)
+{
+        unsigned char *at = large_boundary(memory), *end = (unsigned char *)memory + bytes;
+        int code, failed = 0;
+        uint64_t n;
+
+        for (; end > at && (uint64_t)(end - at) >= MEMORY_LARGE_PAGE; at += n) {
+                n = (uint64_t)(end - at) & ~(MEMORY_LARGE_PAGE - 1);
+                n = n < STEP ? n : STEP;
+                code = begin_each(at, n);
+                if (code == 0 && madvise(at, n, MADV_COLLAPSE) < 0)
+                        code = errno;
+                failed = code ? code : failed;
+                if (code == EINVAL || code == ENOSYS)
+                        break;
+        }
+        errno = failed;
+        return failed ? -1 : 0;
+}
+
+/* A write is what makes a page, and one that changes nothing does no harm to whoever writes there too. */
+static void touch(unsigned char *memory, uint64_t bytes)
+{
+        uint64_t at;
+
         for (at = 0; at < bytes; at += PAGE)
-                page[at] = page[at]; /* a write is what makes the page */
+                __atomic_fetch_or(memory + at, 0, __ATOMIC_RELAXED);
+}
+
+int memory_populate(void *memory, uint64_t bytes, enum memory_way way, struct stint_error *err)
+{
+        unsigned char *piece = memory;
+        uint64_t at, n;
+
+        for (at = 0; at < bytes; at += n, piece += n) {
+                n = bytes - at < STEP ? bytes - at : STEP;
+                if (way == MEMORY_LARGE && memory_make_large(piece, n) < 0 && (errno == EINVAL || errno == ENOSYS))
+                        way = MEMORY_SMALL;
+                if (way < MEMORY_TOUCH && madvise(piece, n, MADV_POPULATE_WRITE) == 0)
+                        continue;
+                if (way < MEMORY_TOUCH && errno != EINVAL)
+                        return error_system(err, errno == EFAULT ? ENOMEM : errno,
+                                            "the memory for staging cannot be made present");
+                way = MEMORY_TOUCH;
+                touch(piece, n);
+        }
         return 0;
 }
