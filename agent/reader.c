@@ -22,6 +22,7 @@
 #include "fault.h"
 #include "feed.h"
 #include "image.h"
+#include "memory.h"
 #include "staging.h"
 
 static int point(const char *name, const char *path, struct stint_error *err)
@@ -74,9 +75,10 @@ static int open_file(const struct reader *r, const char *path, struct stint_erro
 /* ---- the bytes --------------------------------------------------------------------------------------------------- */
 
 /*
- * A file on its way into memory, and the hashing right behind.  Each block is read into a buffer that is there already,
- * hashed there, and written to the memfd, which costs half of what it costs to map the pages of the memfd and to read
- * into those: a page that is mapped first is cleared, entered and, in the end, taken out one by one.
+ * A file on its way into memory, and the hashing right behind.  Where the memfd can have large pages, each block is
+ * read straight into them.  Where it has small ones, each is read into a buffer that is there already, hashed there,
+ * and written to the memfd, which costs half of what it costs to map the pages of the memfd and to read into those: a
+ * page that is mapped first is cleared, entered and, in the end, taken out one by one.
  */
 #define BUFFERS 8
 
@@ -86,14 +88,17 @@ struct reading {
         struct disk disk;
         struct reader *reader;
         int memory;             /* the memfd */
+        unsigned char *image;   /* all of it, mapped, when its pages are large; NULL: through buffers */
         unsigned char *buffers; /* BUFFERS blocks; the nth block of the file is in the one of n % BUFFERS */
         unsigned char *mapped;  /* the pages of the memfd with the table in them */
         uint64_t mapped_bytes;
         const void *table;
 };
 
-static unsigned char *buffer_of(const struct reading *g, uint64_t at)
+static unsigned char *place_of(const struct reading *g, uint64_t at)
 {
+        if (g->image)
+                return g->image + at;
         return g->buffers + at / BLOCKS_BYTES % BUFFERS * BLOCKS_BYTES + at % BLOCKS_BYTES;
 }
 
@@ -101,15 +106,17 @@ static int on_block(void *arg, uint64_t at, uint64_t n, struct stint_error *err)
 {
         struct reading *g = arg;
         const uint64_t middle = g->blocks.bytes / 2;
-        unsigned char *buffer = buffer_of(g, at);
+        unsigned char *place = place_of(g, at);
 
         if (atomic_load_explicit(&g->reader->unwanted, memory_order_relaxed))
                 return error_set(err, ECANCELED, "%s is not wanted any more", g->disk.path);
         if (at <= middle && middle < at + n && point("restore.mid_read", g->disk.path, err) < 0)
                 return -1;
-        if (disk_read(&g->disk, buffer, n, at, err) < 0)
+        if (g->image && memory_populate(place, n, MEMORY_LARGE, err) < 0)
                 return -1;
-        return durable_pwrite(g->memory, buffer, n, (off_t)at, "the memory to restore from", err);
+        if (disk_read(&g->disk, place, n, at, err) < 0)
+                return -1;
+        return g->image ? 0 : durable_pwrite(g->memory, place, n, (off_t)at, "the memory to restore from", err);
 }
 
 static void on_progress(void *arg, uint64_t upto)
@@ -129,7 +136,7 @@ static const unsigned char *take(struct image_source *source, uint64_t at, uint6
         *n = most < block ? most : block;
         if (at % BLOCKS_BYTES == 0)
                 blocks_pass(&g->blocks, at);
-        return blocks_await(&g->blocks, at, *n, err) < 0 ? NULL : buffer_of(g, at);
+        return blocks_await(&g->blocks, at, *n, err) < 0 ? NULL : place_of(g, at);
 }
 
 /* The table tells where the tensors are, so it is read before all the rest, to its own place. */
@@ -149,8 +156,15 @@ static int read_table(struct reading *g, const struct seal *seal, struct stint_e
         return disk_read(&g->disk, g->mapped, end - begin, begin, err);
 }
 
-static int get_buffers(struct reading *g, struct stint_error *err)
+/* The memfd itself, when the kernel gives it one large page; else buffers. */
+static int get_places(struct reading *g, struct stint_error *err)
 {
+        g->image = memory_map(g->memory, 0, g->blocks.bytes, PROT_READ | PROT_WRITE);
+        if (g->image && g->blocks.bytes >= MEMORY_LARGE_PAGE && memory_make_large(g->image, MEMORY_LARGE_PAGE) == 0)
+                return 0;
+        if (g->image)
+                munmap(g->image, g->blocks.bytes);
+        g->image = NULL;
         g->buffers = mmap(NULL, BUFFERS * BLOCKS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (g->buffers == MAP_FAILED)
                 return error_system(err, errno, "no memory to read %s", g->disk.path);
@@ -164,7 +178,7 @@ static int read_and_check(struct reading *g, const struct seal *seal, struct sti
         struct stint_error damage = { 0 };
 
         g->source = (struct image_source){ .take = take, .threads = 1 };
-        g->blocks.window = BUFFERS;
+        g->blocks.window = g->image ? 0 : BUFFERS;
         g->blocks.on_block = on_block;
         g->blocks.on_progress = on_progress;
         g->blocks.arg = g;
@@ -179,13 +193,16 @@ static int fill(struct reading *g, const struct seal *seal, struct stint_error *
 {
         int rc = -1;
 
-        if (image_check_places(g->blocks.bytes, seal, err) < 0 || get_buffers(g, err) < 0)
+        if (image_check_places(g->blocks.bytes, seal, err) < 0 || get_places(g, err) < 0)
                 return -1;
         if (read_table(g, seal, err) == 0)
                 rc = read_and_check(g, seal, err);
         if (g->mapped_bytes)
                 munmap(g->mapped, g->mapped_bytes);
-        munmap(g->buffers, BUFFERS * BLOCKS_BYTES);
+        if (g->image)
+                munmap(g->image, g->blocks.bytes);
+        else
+                munmap(g->buffers, BUFFERS * BLOCKS_BYTES);
         return rc;
 }
 

@@ -5,12 +5,15 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "blocks.h"
 #include "channel.h"
 #include "durable.h"
 #include "example_save.h"
 #include "fault.h"
+#include "memory.h"
 #include "rundir.h"
 
 #define STEP 40
@@ -20,10 +23,9 @@ static struct staging *staging;
 static struct seal seal;
 
 /* One checkpoint, written into a part and never renamed, which the reader does not mind. */
-static void set_up(void)
+static void make(struct example_table table)
 {
         char part[RUNDIR_NAME], name[RUNDIR_NAME], base[64];
-        struct example_table table = example_all();
         struct writer *w;
 
         unsetenv("STINT_FAULT");
@@ -43,8 +45,22 @@ static void set_up(void)
         snprintf(seal_path, sizeof seal_path, "%s/%s", folder, rundir_rank_seal(name, 0, 1));
 }
 
+static void set_up(void)
+{
+        make(example_all());
+}
+
+/* Of several blocks, the last of which is no whole one. */
+static void set_up_large(void)
+{
+        make(example_many(5, 1000003));
+        ck_assert_uint_gt(seal.file_bytes, 4 * BLOCKS_BYTES);
+        ck_assert_uint_ne(seal.file_bytes % MEMORY_LARGE_PAGE, 0);
+}
+
 static void clean_up(void)
 {
+        prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
         *strrchr(folder, '/') = '\0';
         durable_remove_tree(folder, NULL);
         staging_drop(staging);
@@ -64,11 +80,13 @@ static int read_code(void)
         return code;
 }
 
+/* By the way of a large image as well: into large pages, where the kernel has them, and through buffers. */
 START_TEST(the_image_that_was_read_is_the_one_that_was_written)
 {
         struct reader *r = example_reader(folder, &seal);
         unsigned char *image;
 
+        ck_assert_int_eq(prctl(PR_SET_THP_DISABLE, _i, 0, 0, 0), 0);
         reader_run(&r->work);
         ck_assert_msg(r->fd >= 0, "%s", r->err.text);
         ck_assert_int_eq(channel_memory_check(r->fd, seal.file_bytes, NULL), 0);
@@ -105,6 +123,20 @@ START_TEST(a_flipped_byte_anywhere_is_damage)
                 flip(seal_path, at);
                 ck_assert_msg(read_code() == EBADMSG, "byte %lld of the seal", (long long)at);
                 flip(seal_path, at);
+        }
+        ck_assert_int_eq(read_code(), 0);
+}
+END_TEST
+
+START_TEST(damage_is_found_in_each_block_of_a_large_image)
+{
+        uint64_t at;
+
+        ck_assert_int_eq(prctl(PR_SET_THP_DISABLE, _i, 0, 0, 0), 0);
+        for (at = 12345; at < seal.file_bytes; at += BLOCKS_BYTES) {
+                flip(file_path, (off_t)at);
+                ck_assert_msg(read_code() == EBADMSG, "byte %llu", (unsigned long long)at);
+                flip(file_path, (off_t)at);
         }
         ck_assert_int_eq(read_code(), 0);
 }
@@ -163,7 +195,7 @@ END_TEST
 int main(void)
 {
         Suite *suite = suite_create("reader");
-        TCase *all = tcase_create("reader");
+        TCase *all = tcase_create("reader"), *large = tcase_create("large");
         SRunner *runner;
         int failed;
 
@@ -174,6 +206,10 @@ int main(void)
         tcase_add_test(all, the_seal_must_be_the_one_of_the_manifest_and_of_this_run);
         tcase_add_loop_test(all, what_cannot_be_read_is_not_called_damaged, 0, (int)(sizeof points / sizeof points[0]));
         suite_add_tcase(suite, all);
+        tcase_add_checked_fixture(large, set_up_large, clean_up);
+        tcase_add_loop_test(large, the_image_that_was_read_is_the_one_that_was_written, 0, 2);
+        tcase_add_loop_test(large, damage_is_found_in_each_block_of_a_large_image, 0, 2);
+        suite_add_tcase(suite, large);
         runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);
         failed = srunner_ntests_failed(runner);
