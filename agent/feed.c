@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "durable.h"
 #include "fault.h"
+#include "memory.h"
 
 _Static_assert(BLOCKS_BYTES == WINDOW_BLOCK, "a block lies in the window in one piece");
 
@@ -76,6 +77,10 @@ void feed_free(struct feed *f)
 
 /* ---- bringing it ------------------------------------------------------------------------------------------------- */
 
+/*
+ * Where a block is read for the first time, large pages are made of the window: a disk takes 4 MiB in them as two pieces
+ * instead of a thousand, which is twice as fast, and the program enters them with two faults.
+ */
 static int read_block(struct feed *f, uint64_t at, uint64_t n, struct stint_error *err)
 {
         const uint64_t middle = f->blocks.bytes / 2;
@@ -86,6 +91,8 @@ static int read_block(struct feed *f, uint64_t at, uint64_t n, struct stint_erro
         code = at <= middle && middle < at + n ? fault_point("restore.mid_read") : 0;
         if (code)
                 return error_system(err, code, "cannot read %s (fault restore.mid_read)", f->path);
+        if (at < f->window.ring_bytes)
+                memory_make_large(window_at(&f->window, at), WINDOW_BLOCK);
         return disk_read(&f->disk, window_at(&f->window, at), n, at, err);
 }
 

@@ -16,10 +16,10 @@
 #include "window.h"
 
 /*
- * Blocks in the window: four are being read, and the others wait for the hashing and for the program.  Twice as many
- * gain nothing, and their pages must be made first.
+ * Blocks in the window: four are being read, and the others wait for the hashing and for the program.  Fewer make the
+ * disk wait, and more gain nothing, for their pages must be made first.
  */
-#define FEED_BLOCKS 8
+#define FEED_BLOCKS 12
 
 struct feed {
         struct image_source source;

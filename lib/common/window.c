@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
+#include "memory.h"
 
 #define PAGE_BYTES 4096
 
@@ -23,9 +24,9 @@ static uint64_t blocks_up(uint64_t bytes)
 
 static int map(struct window *w, int fd, struct stint_error *err)
 {
-        void *base = mmap(NULL, w->ring_bytes + PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        void *base = memory_map(fd, 0, w->ring_bytes + PAGE_BYTES, PROT_READ | PROT_WRITE);
 
-        if (base == MAP_FAILED)
+        if (!base)
                 return error_system(err, errno, "cannot map a window of %llu bytes", (unsigned long long)w->ring_bytes);
         w->ring = base;
         w->page = (struct window_page *)(void *)(w->ring + w->ring_bytes);

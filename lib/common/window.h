@@ -7,7 +7,8 @@
  *
  * The ring is a memfd of fixed size: its bytes, and behind them one page with the two counters.  What the other side
  * writes there is checked before it is believed.  A side that waits must look now and then whether the other one is
- * still there: nothing here tells.
+ * still there: nothing here tells.  The ring is mapped where large pages stay large, for the
+ * side that makes them (memory.h).
  */
 #ifndef STINT_WINDOW_H
 #define STINT_WINDOW_H
