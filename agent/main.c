@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "coordinator.h"
 #include "daemon_line.h"
+#include "duration.h"
 #include "guard.h"
 #include "log.h"
 #include "node.h"
@@ -27,6 +28,7 @@
 #include "recall.h"
 #include "restoring.h"
 #include "saving.h"
+#include "streamed.h"
 #include "watch.h"
 
 #define EXIT_OWN 125 /* stint's own failure, as in env(1) and timeout(1) */
@@ -37,6 +39,7 @@
 struct options {
         const char *dir, *run_id, *socket;
         uint32_t stint;
+        int64_t staging_bytes;      /* most that staging may take of the job's memory; 0: as there is */
         int armour;                 /* one of several that share a line */
         char name[CHANNEL_NAME];    /* socket, with this node's name in it */
         char node[NODE_NAME];
@@ -61,13 +64,14 @@ struct agent {
 
 static void usage(FILE *out)
 {
-        fputs("usage: stint-agent --dir DIR --stint N --run-id HEX --socket NAME [--armour]\n"
+        fputs("usage: stint-agent --dir DIR --stint N --run-id HEX --socket NAME [--staging BYTES] [--armour]\n"
               "Saves and restores the programs of one node.  Started by `stint run`, which speaks to it over stdin and "
               "stdout.\n"
               "  --dir DIR      the run directory, an absolute path\n"
               "  --stint N      number of this stint, from 1\n"
               "  --run-id HEX   the run's identity, 32 hexadecimal digits\n"
               "  --socket NAME  abstract socket on which programs connect; %n in it stands for the node's name\n"
+              "  --staging BYTES  memory of the job that the image of a rank may take, 8M or more; a larger one is streamed\n"
               "  --armour       it is one task of several in a step, SLURM_PROCID is which; messages are lines of text\n",
               out);
 }
@@ -100,6 +104,14 @@ static uint32_t number(const char *text)
         return errno || *end || text[0] < '0' || text[0] > '9' || value > UINT32_MAX ? 0 : (uint32_t)value;
 }
 
+static void read_staging(struct options *o, const char *text, struct stint_error *err)
+{
+        if (size_parse(text, &o->staging_bytes, err) < 0)
+                error_wrap(err, "--staging");
+        else if (o->staging_bytes < (int64_t)STREAMED_LEAST)
+                error_set(err, EINVAL, "--staging %s is too little: 8M at least", text);
+}
+
 /* Does not return for --help, --version and what is wrong. */
 static void read_options(struct options *o, int argc, char **argv)
 {
@@ -107,7 +119,7 @@ static void read_options(struct options *o, int argc, char **argv)
                 { "dir", required_argument, NULL, 'd' },     { "stint", required_argument, NULL, 'n' },
                 { "run-id", required_argument, NULL, 'r' },  { "socket", required_argument, NULL, 's' },
                 { "armour", no_argument, NULL, 'a' },        { "help", no_argument, NULL, 'h' },
-                { "version", no_argument, NULL, 'v' },
+                { "version", no_argument, NULL, 'v' },     { "staging", required_argument, NULL, 'm' },
                 { NULL, 0, NULL, 0 },
         };
         struct stint_error err = { 0 };
@@ -130,6 +142,9 @@ static void read_options(struct options *o, int argc, char **argv)
                         break;
                 case 'a':
                         o->armour = 1;
+                        break;
+                case 'm':
+                        read_staging(o, optarg, &err);
                         break;
                 case 'h':
                         usage(stdout);
@@ -227,20 +242,22 @@ static void on_linger(uv_timer_t *timer)
 {
         struct agent *a = timer->data;
 
-        if (saving_awaited(&a->ranks) && clock_now() < a->until_ns)
+        if ((saving_awaited(&a->ranks) || saving_streams(&a->ranks)) && clock_now() < a->until_ns)
                 return;
         finish(a);
 }
 
 /*
  * The SIGTERM that ends a job ends the shell of the batch script too, and `stint run` with it, while this step lives until
- * KillWait is over.  In that time the state is still written and sealed, and the next stint makes it whole.
+ * KillWait is over.  In that time the state is still written and sealed, and the next stint makes it whole.  A state that is
+ * on its way through a window comes to its end in any case: its program would be let go in the middle of it.
  */
 static int is_worth_staying(struct agent *a)
 {
         const int64_t now_ns = clock_now();
 
-        if (a->term_ns == 0 || now_ns - a->term_ns > LINGER || !saving_ask_alone(&a->ranks))
+        if (!saving_streams(&a->ranks) &&
+            (a->term_ns == 0 || now_ns - a->term_ns > LINGER || !saving_ask_alone(&a->ranks)))
                 return 0;
         a->until_ns = now_ns + LINGER;
         return uv_timer_start(&a->linger, on_linger, LINGER_LOOK / CLOCK_MS, LINGER_LOOK / CLOCK_MS) == 0;
@@ -415,6 +432,7 @@ int main(int argc, char **argv)
                 return EXIT_OWN;
         }
         work_prepare();
+        staging_limit((uint64_t)options.staging_bytes);
         if (set_up(&agent, &options, &err) < 0) {
                 log_error("%s", err.text);
                 return EXIT_OWN;

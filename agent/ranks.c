@@ -12,11 +12,14 @@
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
+#include "duration.h"
 #include "log.h"
 #include "prefetch.h"
 #include "recall.h"
 #include "restoring.h"
 #include "saving.h"
+#include "streamed.h"
+#include "windows.h"
 
 #define FULL_REST_MS 1000
 
@@ -67,6 +70,7 @@ void rank_release(struct rank *rank)
         staging_drop(rank->lent);
         leave_staging(rank, rank->staging);
         leave_staging(rank, rank->second);
+        windows_end(rank);
         if (rank->page)
                 munmap(rank->page, sizeof *rank->page);
         free(rank);
@@ -276,14 +280,31 @@ static void send_image(struct rank *rank, const struct staging *s, uint32_t imag
 
 static void send_staging(struct rank *rank, const struct staging_job *job)
 {
-        const struct staging *s = rank->staging;
+        const struct staging *s = rank_frame(rank);
         struct wire_agent_layout report = { .rank = rank->rank, .tensors = s->count, .state_bytes = s->state_bytes };
 
-        send_image(rank, s, 0);
+        if (s->streamed)
+                windows_begin(rank, job->err.text);
+        else
+                send_image(rank, s, 0);
         WIRE_INIT(&report, WIRE_AGENT_LAYOUT);
         report.image_bytes = s->image_bytes;
         report.took_ns = job->took_ns;
         coordinator_send(rank->ranks->run, &report);
+}
+
+static void take_staging(struct rank *rank, struct staging_job *job)
+{
+        staging_drop(rank->staging); /* of a layout that came between */
+        rank->staging = NULL;
+        windows_end(rank);
+        rank->layout = job->layout;
+        if (job->made->streamed)
+                rank->streamed = job->made;
+        else
+                rank->staging = job->made;
+        job->made = NULL;
+        send_staging(rank, job);
 }
 
 static void on_staging(struct work *work)
@@ -293,11 +314,7 @@ static void on_staging(struct work *work)
 
         rank->jobs--;
         if (!rank->gone && job->made) {
-                staging_drop(rank->staging); /* of a layout that came between */
-                rank->staging = job->made;
-                rank->layout = job->layout;
-                job->made = NULL;
-                send_staging(rank, job);
+                take_staging(rank, job);
         } else if (!rank->gone) {
                 refuse_layout(rank, job->layout, &job->err);
         }
@@ -329,6 +346,7 @@ static void on_layout(struct rank *rank, const struct wire_layout *m, int *fd)
         job->layout = m->layout;
         job->count = m->count;
         job->record_bytes = m->record_bytes;
+        job->may_stream = (rank->takes & HELLO_TAKES_WINDOW) != 0;
         job->table_fd = *fd;
         *fd = -1;
         /* The old staging does not fit any more, whatever becomes of the new one.  A snapshot in it keeps it alive. */
@@ -339,8 +357,25 @@ static void on_layout(struct rank *rank, const struct wire_layout *m, int *fd)
         rank->staging = NULL;
         staging_drop(rank->second);
         rank->second = NULL;
+        windows_end(rank);
         rank->jobs++;
         work_start(rank->ranks->loop, &rank->ranks->hdf5, &job->work, staging_job_run, on_staging);
+}
+
+/* Another image; or the first one after all, and the window serves for what has begun to come through it. */
+static void take_image(struct rank *rank, struct staging *image)
+{
+        char bytes[32];
+
+        if (rank->staging) {
+                rank->second = image;
+                send_image(rank, image, 1);
+                return;
+        }
+        rank->staging = image;
+        send_image(rank, image, 0);
+        log_notice("rank %d: there is memory for a whole image of %s again: saves are not streamed any more", rank->rank,
+                   size_format(bytes, sizeof bytes, (int64_t)image->image_bytes));
 }
 
 static void on_second(struct work *work)
@@ -352,10 +387,9 @@ static void on_second(struct work *work)
         rank->making_second = 0;
         if (!twin->made) {
                 log_debug("rank %d: no second image: %s", rank->rank, twin->err.text);
-        } else if (!rank->gone && rank->staging == twin->first && rank->layout == twin->layout) {
-                rank->second = twin->made;
+        } else if (!rank->gone && rank_frame(rank) == twin->first && rank->layout == twin->layout) {
+                take_image(rank, twin->made);
                 twin->made = NULL;
-                send_image(rank, rank->second, 1);
                 saving_image_came(rank);
         }
         staging_twin_free(twin);
@@ -366,14 +400,14 @@ void rank_make_second(struct rank *rank)
 {
         struct staging_twin *twin;
 
-        if (rank->second || rank->making_second || rank->gone || !rank->staging)
+        if (rank->second || rank->making_second || rank->gone || !rank_frame(rank))
                 return;
         twin = calloc(1, sizeof *twin);
         if (!twin)
                 return; /* the next save tries again */
         twin->owner = rank;
         twin->layout = rank->layout;
-        twin->first = staging_hold(rank->staging);
+        twin->first = staging_hold(rank_frame(rank));
         rank->making_second = 1;
         rank->jobs++;
         work_start(rank->ranks->loop, &rank->ranks->seconds, &twin->work, staging_twin_run, on_second);
@@ -427,6 +461,9 @@ static void on_message(struct peer *peer, const struct wire_header *m, int *fd)
                 break;
         case WIRE_SNAPSHOT:
                 saving_snapshot(rank, (const struct wire_snapshot *)m);
+                break;
+        case WIRE_STREAMED:
+                saving_streamed(rank, (const struct wire_streamed *)m);
                 break;
         case WIRE_SNAPSHOT_FAILED:
                 saving_snapshot_failed(rank, (const struct wire_snapshot_failed *)m);

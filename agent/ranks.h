@@ -23,6 +23,7 @@ struct writer;
 struct reader;
 struct prefetch;
 struct recall;
+struct passage;
 
 /* What was known when a write began, to see what it takes from training. */
 struct flight {
@@ -30,6 +31,7 @@ struct flight {
         uint64_t steps;   /* made by then */
         int64_t step_ns;  /* what one of them took, at the median */
         int stands;       /* the program waits meanwhile */
+        int streams;      /* ... because its state is only coming; what is above counts from when it has come */
 };
 
 /* One snapshot, from when it came until its RESULT was told. */
@@ -38,6 +40,9 @@ struct rank_snapshot {
         struct staging *staged;     /* what it is in; NULL when it was UNCHANGED */
         uint32_t attempt;           /* to be written once nothing else of this rank is; 0: not, or it is at work */
         struct wire_result result;  /* to be told once the writer has let go of it; save_id 0: nothing is */
+        struct passage *passage;    /* what it is coming through, until the writer takes that; NULL: it is there */
+        int left;                   /* a streamed one: the program is out of it, all of it having come or not */
+        int64_t blocked_ns;         /* as in STREAMED */
 };
 
 /* One program.  It outlives its connection while a job works for it, or while its last snapshot may still be needed. */
@@ -64,7 +69,9 @@ struct rank {
         struct staging *staging; /* NULL before the first layout */
         struct staging *second;  /* another image of the same layout; NULL: none */
         int making_second;
-        uint32_t layout;         /* of both */
+        struct staging *streamed; /* without memory for the first of them; NULL: there is */
+        struct passage *window;   /* for its next save; NULL: one is in use */
+        uint32_t layout;          /* of all of them */
 
         /* saving */
         uint32_t asked_id, asked_attempt; /* asked for and not answered yet; 0: nothing */
@@ -79,6 +86,12 @@ struct rank {
         struct staging *lent;          /* what the program was given is in that, which stays as it is meanwhile */
         struct wire_run_restore wanted; /* what that is an answer to */
 };
+
+/* What its checkpoints look like: of the first image, or of the one that there is no memory for.  NULL: no layout yet. */
+static inline struct staging *rank_frame(const struct rank *rank)
+{
+        return rank->staging ? rank->staging : rank->streamed;
+}
 
 #define RANKS_NAMES 2
 

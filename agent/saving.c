@@ -13,114 +13,15 @@
 #include <string.h>
 #include "clock.h"
 #include "deadline.h"
-#include "histogram.h"
-#include "log.h"
+#include "report.h"
+#include "streamed.h"
+#include "windows.h"
 #include "writer.h"
-
-/* ---- what a write takes from training --------------------------------------------------------------------------- */
-
-static uint64_t steps_of(const struct rank *rank, int64_t *step_ns)
-{
-        struct histogram steps;
-
-        memcpy(&steps, &rank->page->steps, sizeof steps); /* it goes on counting meanwhile, which costs nobody anything */
-        *step_ns = histogram_quantile(&steps, 0.5);
-        return histogram_count(&steps);
-}
-
-static void flight_begin(struct rank *rank, int stands)
-{
-        struct flight *f = &rank->flight;
-
-        f->since_ns = clock_now();
-        f->steps = steps_of(rank, &f->step_ns);
-        f->stands = stands;
-}
-
-/* The time that is not in steps of the usual length; a step that is not done yet counts as none. */
-static int64_t flight_drag(const struct rank *rank)
-{
-        const struct flight *f = &rank->flight;
-        int64_t took_ns = clock_now() - f->since_ns, made_ns, step_ns;
-        uint64_t steps = steps_of(rank, &step_ns) - f->steps;
-
-        if (f->since_ns == 0 || f->stands || rank->gone)
-                return -1;
-        if (steps > INT32_MAX || __builtin_mul_overflow((int64_t)steps, f->step_ns, &made_ns) || made_ns > took_ns)
-                return 0;
-        return took_ns - made_ns;
-}
-
-/* ---- reports ----------------------------------------------------------------------------------------------------- */
-
-static void report_failure(struct rank *rank, uint32_t save_id, uint32_t attempt, int64_t checkpoint_step,
-                           const struct stint_error *why)
-{
-        struct wire_agent_save_failed m = { .save_id = save_id, .attempt = attempt, .rank = rank->rank };
-
-        WIRE_INIT(&m, WIRE_AGENT_SAVE_FAILED);
-        m.code = why->code ? why->code : EIO;
-        m.checkpoint_step = checkpoint_step;
-        wire_text(m.text, sizeof m.text, why->text);
-        coordinator_send(rank->ranks->run, &m);
-}
-
-/* w is NULL when nothing was written because nothing had changed. */
-static void report_sealed(struct rank *rank, const struct wire_snapshot *s, uint32_t attempt, const struct writer *w)
-{
-        struct wire_agent_sealed m = { .save_id = s->save_id, .attempt = attempt, .rank = rank->rank };
-
-        WIRE_INIT(&m, WIRE_AGENT_SEALED);
-        m.ranks = (uint32_t)rank->of;
-        m.step = s->step;
-        m.checkpoint_step = s->checkpoint_step;
-        m.flags = s->flags & SNAPSHOT_UNCHANGED;
-        m.delay_ns = s->delay_ns;
-        m.copy_ns = s->copy_ns;
-        m.drag_ns = -1;
-        if (w) {
-                m.drag_ns = flight_drag(rank);
-                m.file_bytes = w->seal.file_bytes;
-                m.state_bytes = w->seal.state_bytes;
-                m.hash_ns = w->hash_ns;
-                m.write_ns = w->write_ns;
-        }
-        coordinator_send(rank->ranks->run, &m);
-}
-
-static const struct staging *image_of(const struct rank *rank, uint32_t image)
-{
-        return image == 0 ? rank->staging : image == 1 ? rank->second : NULL;
-}
-
-static int is_taken(const struct rank *rank, const struct staging *image)
-{
-        int i;
-
-        for (i = 0; i < STAGING_IMAGES; i++)
-                if (rank->snapshots[i].told.save_id != 0 && rank->snapshots[i].staged == image)
-                        return 1;
-        return 0;
-}
-
-/* What `stint run` must know before it asks for another save while this one is being written. */
-static void report_taken(const struct rank *rank, const struct rank_snapshot *s, uint32_t attempt)
-{
-        struct wire_agent_taken m = { .save_id = s->told.save_id, .attempt = attempt, .rank = rank->rank };
-        uint32_t i;
-
-        WIRE_INIT(&m, WIRE_AGENT_TAKEN);
-        for (i = 0; i < STAGING_IMAGES; i++)
-                if (image_of(rank, i) && !is_taken(rank, image_of(rank, i)))
-                        m.free_images++;
-        m.checkpoint_step = s->told.checkpoint_step;
-        m.wait_ns = s->told.wait_ns;
-        coordinator_send(rank->ranks->run, &m);
-}
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void write_next(struct rank *rank);
+static void ask(struct rank *rank, const struct wire_run_save *m);
 
 static struct rank_snapshot *find(struct rank *rank, uint32_t save_id)
 {
@@ -137,8 +38,16 @@ static int is_being_written(const struct rank *rank, const struct rank_snapshot 
         return rank->writer && rank->writer->save_id == s->told.save_id;
 }
 
+static int is_streamed(const struct wire_snapshot *told)
+{
+        return (told->flags & SNAPSHOT_STREAMED) != 0;
+}
+
 static void forget(struct rank_snapshot *s)
 {
+        if (s->passage)
+                passage_stop(s->passage, ECANCELED, "the save was given up");
+        passage_free(s->passage);
         staging_drop(s->staged);
         memset(s, 0, sizeof *s);
 }
@@ -172,31 +81,49 @@ static void report_written(struct rank *rank, const struct rank_snapshot *s, con
         if (w->failed)
                 report_failure(rank, w->save_id, w->attempt, w->checkpoint_step, &w->err);
         else
-                report_sealed(rank, &told, w->attempt, w);
+                report_sealed(rank, &told, w->attempt, w, s);
 }
 
-static void on_written(struct work *work)
+/* The writer and, of a streamed state, the program are both done with it. */
+static void finish_written(struct rank *rank, struct writer *w)
 {
-        struct writer *w = (struct writer *)work;
-        struct rank *rank = w->owner;
         struct rank_snapshot *s = find(rank, w->save_id);
+        const int again = s && w->passage && s->attempt != 0 && s->result.save_id == 0 && !rank->ranks->run->over;
 
-        rank->jobs--;
         rank->writer = NULL;
-        w->staging->root = w->failed ? 0 : w->seal.root;
+        w->staging->root = w->failed || w->passage ? 0 : w->seal.root;
         if (s && s->result.save_id != 0) {
                 /* It was given up.  The image is the program's again, now that nobody reads it. */
                 rank_send(rank, &s->result, -1);
                 forget(s);
         } else if (!s || s->attempt == 0 || rank->ranks->run->over) {
                 report_written(rank, s, w);
+                if (s && w->passage && w->failed)
+                        forget(s); /* a further attempt has the state come anew */
         } /* else another attempt was asked for meanwhile, and what became of this one is of no interest */
         rank->flight.since_ns = 0;
         if (rank->ranks->run->over)
                 saving_forget(rank);
+        if (again)
+                forget(s);
+        windows_next(rank);
+        if (again && !rank->gone)
+                ask(rank, &rank->ranks->save);
         write_next(rank);
         writer_free(w);
         rank_release(rank);
+}
+
+static void on_written(struct work *work)
+{
+        struct writer *w = (struct writer *)work;
+        struct rank *rank = w->owner;
+        const struct rank_snapshot *s = find(rank, w->save_id);
+
+        rank->jobs--;
+        w->over = 1;
+        if (!w->passage || rank->gone || !s || s->left)
+                finish_written(rank, w);
 }
 
 /* What the seal says of who, when and which metrics. */
@@ -233,6 +160,8 @@ static void start_writer(struct rank *rank, struct rank_snapshot *kept)
         w->attempt = attempt;
         w->checkpoint_step = s->checkpoint_step;
         w->staging = staging_hold(kept->staged);
+        w->passage = kept->passage;
+        kept->passage = NULL;
         w->expected_ns = rank->ranks->write_ns;
         fill_seal(&w->seal, rank, s);
         memcpy(w->program, rank->program, sizeof w->program);
@@ -242,7 +171,7 @@ static void start_writer(struct rank *rank, struct rank_snapshot *kept)
                 return;
         }
         rank->writer = w;
-        flight_begin(rank, attempt > 1 || rank->save_flags != 0);
+        report_begin(rank, attempt > 1 || rank->save_flags != 0, w->passage != NULL);
         rank->jobs++;
         work_start(rank->ranks->loop, NULL, &w->work, writer_run, on_written);
 }
@@ -292,7 +221,7 @@ static struct rank_snapshot *free_place(struct rank *rank)
 
 static int check_snapshot(struct rank *rank, const struct wire_snapshot *m, struct stint_error *err)
 {
-        const struct staging *image = image_of(rank, m->image);
+        const struct staging *image = report_image(rank, m->image);
 
         if (m->step < 0 || m->checkpoint_step < m->step)
                 return error_set(err, EBADMSG, "rank %d has step %lld of a checkpoint of step %lld, which cannot be",
@@ -304,10 +233,15 @@ static int check_snapshot(struct rank *rank, const struct wire_snapshot *m, stru
                                  rank->rank);
         if (m->flags & SNAPSHOT_UNCHANGED)
                 return 0;
+        if (is_streamed(m))
+                return rank->window && rank->streamed && rank->layout == m->layout
+                               ? 0
+                               : error_set(err, EPROTO, "rank %d streams through a window that it does not have",
+                                           rank->rank);
         if (!image || rank->layout != m->layout)
                 return error_set(err, EPROTO, "rank %d: its snapshot is in a staging area that is not there any more",
                                  rank->rank);
-        if (is_taken(rank, image))
+        if (report_is_taken(rank, image))
                 return error_set(err, EBUSY, "rank %d: its snapshot before this one is still being written from there",
                                  rank->rank);
         return 0;
@@ -321,6 +255,8 @@ static void turn_down(struct rank *rank, const struct wire_snapshot *m)
         WIRE_INIT(&result, WIRE_RESULT);
         wire_text(result.text, sizeof result.text,
                   "that save was given up before this rank had reached its safe point");
+        if (is_streamed(m))
+                windows_refuse(rank);
         rank_send(rank, &result, -1);
 }
 
@@ -335,21 +271,90 @@ void saving_snapshot(struct rank *rank, const struct wire_snapshot *m)
                 return;
         }
         if (check_snapshot(rank, m, &err) < 0) {
+                if (is_streamed(m))
+                        windows_refuse(rank);
                 report_failure(rank, m->save_id, attempt, m->checkpoint_step, &err);
                 return;
         }
         s = free_place(rank);
         s->told = *m;
         if (m->flags & SNAPSHOT_UNCHANGED) {
-                report_sealed(rank, m, attempt, NULL);
+                report_sealed(rank, m, attempt, NULL, s);
                 return;
         }
-        s->staged = m->image == 0 ? staging_hold(rank->staging) : staging_hold(rank->second);
         s->attempt = attempt;
-        report_taken(rank, s, attempt);
+        if (is_streamed(m)) {
+                s->staged = staging_hold(rank->streamed);
+                s->passage = windows_take(rank);
+        } else {
+                s->staged = m->image == 0 ? staging_hold(rank->staging) : staging_hold(rank->second);
+                windows_end(rank); /* it knows of its image */
+                report_taken(rank, s, attempt);
+        }
         write_next(rank);
         rank_make_second(rank);
 }
+
+/* ---- streamed ones ----------------------------------------------------------------------------------------------- */
+
+/* The program is out of it; where it has not brought all, for this reason. */
+static void leave(struct rank *rank, struct rank_snapshot *s, const struct stint_error *why)
+{
+        struct writer *w = is_being_written(rank, s) ? rank->writer : NULL;
+
+        s->left = 1;
+        if (w && why)
+                passage_stop(w->passage, why->code ? why->code : EIO, why->text);
+        if (w && w->over)
+                finish_written(rank, w);
+        if (w || !why)
+                return;
+        report_failure(rank, s->told.save_id, s->attempt, s->told.checkpoint_step, why); /* it had yet to be begun */
+        forget(s);
+        windows_next(rank);
+}
+
+void saving_streamed(struct rank *rank, const struct wire_streamed *m)
+{
+        struct rank_snapshot *s = find(rank, m->save_id);
+
+        if (!s || !is_streamed(&s->told) || s->left)
+                return;
+        s->told.copy_ns = m->copy_ns;
+        s->blocked_ns = m->blocked_ns;
+        if (rank->flight.streams)
+                report_begin(rank, rank->flight.stands, 0);
+        report_taken(rank, s, is_being_written(rank, s) ? rank->writer->attempt : s->attempt);
+        leave(rank, s, NULL);
+}
+
+/* What has come stays, and where that is all of it, it is written to its end. */
+static void cut_off(struct rank *rank)
+{
+        struct stint_error why = { 0 };
+        int i;
+
+        error_set(&why, ECONNRESET, "the program ended in the middle of its state");
+        if (rank->writer && rank->writer->passage)
+                passage_stop(rank->writer->passage, why.code, why.text);
+        for (i = 0; i < STAGING_IMAGES; i++)
+                if (is_streamed(&rank->snapshots[i].told) && !rank->snapshots[i].left)
+                        leave(rank, &rank->snapshots[i], &why);
+}
+
+int saving_streams(const struct ranks *r)
+{
+        const struct rank *rank;
+        int i;
+
+        for (rank = r->first; rank; rank = rank->next)
+                for (i = 0; i < STAGING_IMAGES; i++)
+                        if (is_streamed(&rank->snapshots[i].told) && !rank->snapshots[i].left)
+                                return 1;
+        return 0;
+}
+
+/* ---- images that come, programs that go -------------------------------------------------------------------------- */
 
 void saving_image_came(struct rank *rank)
 {
@@ -368,18 +373,22 @@ void saving_image_came(struct rank *rank)
 
 void saving_snapshot_failed(struct rank *rank, const struct wire_snapshot_failed *m)
 {
-        const uint32_t attempt = answered(rank, m->save_id);
+        struct rank_snapshot *s = find(rank, m->save_id);
         struct stint_error err = { 0 };
 
         error_set(&err, m->code > 0 ? m->code : EIO, "%s",
                   m->text[0] ? m->text : "the program could not copy its state");
-        report_failure(rank, m->save_id, attempt, -1, &err);
+        if (s && is_streamed(&s->told) && !s->left)
+                leave(rank, s, &err);
+        else
+                report_failure(rank, m->save_id, answered(rank, m->save_id), -1, &err);
 }
 
 void saving_gone(struct rank *rank)
 {
         struct stint_error err = { 0 };
 
+        cut_off(rank);
         if (rank->asked_id == 0)
                 return;
         error_set(&err, ECONNRESET, "the program ended before its safe point");
@@ -406,6 +415,22 @@ static void ask(struct rank *rank, const struct wire_run_save *m)
         rank_send(rank, &wake, -1);
 }
 
+/* Nobody has it any more but the program, which waits for the end of this save. */
+static void again_streamed(struct rank *rank, struct rank_snapshot *s, const struct wire_run_save *m)
+{
+        if (is_being_written(rank, s)) {
+                s->attempt = m->attempt; /* finish_written asks for it */
+                passage_stop(rank->writer->passage, ECANCELED, "another attempt begins");
+        } else if (s->attempt != 0) {
+                s->attempt = m->attempt; /* it has yet to be begun */
+        } else {
+                forget(s);
+                windows_next(rank);
+                if (!rank->gone)
+                        ask(rank, m);
+        }
+}
+
 /* A further attempt: what is in staging is written again; a program that had not come so far is asked again. */
 static void again(struct rank *rank, const struct wire_run_save *m)
 {
@@ -416,11 +441,13 @@ static void again(struct rank *rank, const struct wire_run_save *m)
         for (other = rank->ranks->first; other; other = other->next)
                 if (other != rank && other->rank == rank->rank && find(other, m->save_id))
                         return;
-        if (s && s->staged) {
+        if (s && is_streamed(&s->told)) {
+                again_streamed(rank, s, m);
+        } else if (s && s->staged) {
                 s->attempt = m->attempt;
                 write_next(rank);
         } else if (s) {
-                report_sealed(rank, &s->told, m->attempt, NULL);
+                report_sealed(rank, &s->told, m->attempt, NULL, s);
         } else if (!rank->gone) {
                 ask(rank, m);
         }
@@ -459,6 +486,7 @@ static void tell(struct rank *rank, const struct wire_run_result *m)
         rank_send(rank, &result, -1);
         if (s)
                 forget(s);
+        windows_next(rank);
 }
 
 void saving_result(struct ranks *r, const struct wire_run_result *m)

@@ -16,6 +16,7 @@ void saving_result(struct ranks *r, const struct wire_run_result *m);
 
 /* A program has copied its state, or could not. */
 void saving_snapshot(struct rank *rank, const struct wire_snapshot *m);
+void saving_streamed(struct rank *rank, const struct wire_streamed *m); /* all of it has come, after SNAPSHOT */
 void saving_snapshot_failed(struct rank *rank, const struct wire_snapshot_failed *m);
 
 /* A program's connection is over: a save that it had not reached fails; one that is in staging goes on. */
@@ -35,6 +36,9 @@ void saving_image_came(struct rank *rank);
  * none to ask, or it is not known what to ask for, because this stint has not saved yet.
  */
 int saving_ask_alone(struct ranks *r);
+
+/* Whether the state of a program is on its way through a window. */
+int saving_streams(const struct ranks *r);
 
 /* Whether a program has yet to come to its safe point for a save. */
 int saving_awaited(const struct ranks *r);

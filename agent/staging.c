@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * staging: makes the image of a checkpoint file in shared memory, and all of its pages, before the first snapshot: a
- * copy into memory that is not there yet runs at a tenth of the speed.  Called by ranks when a layout arrives.
+ * copy into memory that is not there yet runs at a tenth of the speed.  Where there is no memory for the image, what is
+ * no tensor's is kept and the rest is streamed.  Called by ranks when a layout arrives.
  */
 #include "staging.h"
 
@@ -19,6 +20,7 @@
 #include "duration.h"
 #include "log.h"
 #include "memory.h"
+#include "streamed.h"
 #include "table.h"
 
 struct staging *staging_hold(struct staging *s)
@@ -37,6 +39,7 @@ void staging_drop(struct staging *s)
                 close(s->fd);
         if (s->line >= 0)
                 close(s->line);
+        streamed_free(s->streamed);
         free(s->extents);
         free(s);
 }
@@ -57,6 +60,24 @@ int staging_room(uint64_t bytes, struct stint_error *err)
         return error_set(err, ENOMEM,
                          "staging needs %s of memory and this node has %s left; ask the scheduler for more memory",
                          size_format(need, sizeof need, (int64_t)bytes), size_format(have, sizeof have, available));
+}
+
+static uint64_t limit; /* of what staging takes from the job; 0: none */
+
+void staging_limit(uint64_t bytes)
+{
+        limit = bytes;
+}
+
+/* Whether there may be so many bytes of our own beside those that we `have`. */
+static int within_limit(uint64_t bytes, uint64_t have, struct stint_error *err)
+{
+        char leaves[32];
+
+        if (limit == 0 || bytes + have <= limit)
+                return 0;
+        return error_set(err, ENOMEM, "--stint-staging leaves %s",
+                         size_format(leaves, sizeof leaves, limit > have ? (int64_t)(limit - have) : 0));
 }
 
 /* ---- one job ----------------------------------------------------------------------------------------------------- */
@@ -109,7 +130,7 @@ static int same_layout(const struct staging_job *job, const unsigned char *table
         const size_t skip = sizeof(uint64_t); /* file_offset is the first field */
         uint64_t i;
 
-        if (!old || old->count != job->count || old->record_bytes != job->record_bytes)
+        if (!old || old->streamed || old->count != job->count || old->record_bytes != job->record_bytes)
                 return 0;
         for (i = 0; i < job->count; i++) {
                 const uint64_t at = i * job->record_bytes;
@@ -126,7 +147,8 @@ static int same_layout(const struct staging_job *job, const unsigned char *table
  * once: an admin who gives staging wants to know, and where nobody gives any there is nothing to say; nor of a second
  * image, which is more than anybody needs.
  */
-static int get_memory(uint64_t bytes, uint64_t spare, int *line, int64_t *outlive_ns, struct stint_error *err)
+static int get_memory(uint64_t bytes, uint64_t spare, uint64_t have, int *line, int64_t *outlive_ns,
+                      struct stint_error *err)
 {
         static atomic_int said;
         struct stint_error why = { 0 };
@@ -138,13 +160,13 @@ static int get_memory(uint64_t bytes, uint64_t spare, int *line, int64_t *outliv
         if (spare == 0 && why.code != ENOENT && why.code != ECONNREFUSED && why.code != EOPNOTSUPP &&
             !atomic_exchange(&said, 1))
                 log_notice("staging is made of the job's own memory: %s", why.text);
-        if (staging_room(bytes + spare, err) < 0)
+        if (within_limit(bytes, have, err) < 0 || staging_room(bytes + spare, err) < 0)
                 return -1;
         return channel_memory("stint-staging", bytes, err);
 }
 
-/* New memory with all of its pages. */
-static struct staging *new_staging(uint64_t image_bytes, uint64_t spare, struct stint_error *err)
+/* New memory with all of its pages; `have` bytes are ours already. */
+static struct staging *new_staging(uint64_t image_bytes, uint64_t spare, uint64_t have, struct stint_error *err)
 {
         struct staging *s = calloc(1, sizeof *s);
 
@@ -154,7 +176,7 @@ static struct staging *new_staging(uint64_t image_bytes, uint64_t spare, struct 
         }
         s->references = 1;
         s->image_bytes = image_bytes;
-        s->fd = get_memory(image_bytes, spare, &s->line, &s->outlive_ns, err);
+        s->fd = get_memory(image_bytes, spare, have, &s->line, &s->outlive_ns, err);
         if (s->fd < 0) {
                 free(s);
                 return NULL;
@@ -178,12 +200,23 @@ static struct staging *memory_for(struct staging_job *job, uint64_t image_bytes,
         struct staging *s = job->old;
 
         job->old = NULL;
-        if (s && s->image_bytes == image_bytes) {
+        if (s && s->image_bytes == image_bytes && !s->streamed) {
                 memset(s->image, 0, image_bytes);
                 return s;
         }
         staging_drop(s);
-        return new_staging(image_bytes, 0, err);
+        return new_staging(image_bytes, 0, 0, err);
+}
+
+/* What its bytes are, whatever memory there is for them. */
+static void describe(struct staging *s, const struct staging_job *job, const struct template *t, const void *table)
+{
+        s->table_offset = t->at.table_offset;
+        s->hashes_offset = t->at.hashes_offset;
+        s->meta_offset = t->at.meta_offset;
+        s->count = job->count;
+        s->record_bytes = job->record_bytes;
+        memcpy(s->image + t->at.table_offset, table, job->count * job->record_bytes);
 }
 
 /* The image of this template with its table filled in. */
@@ -200,14 +233,79 @@ static struct staging *make(struct staging_job *job, const struct template *t, v
                 staging_drop(s);
                 return NULL;
         }
-        memcpy(s->image + t->at.table_offset, table, job->count * job->record_bytes);
+        describe(s, job, t, table);
         s->state_bytes = state_bytes(table, job->count, job->record_bytes);
-        s->table_offset = t->at.table_offset;
-        s->hashes_offset = t->at.hashes_offset;
-        s->meta_offset = t->at.meta_offset;
-        s->count = job->count;
-        s->record_bytes = job->record_bytes;
         return s;
+}
+
+/* ---- without memory for it --------------------------------------------------------------------------------------- */
+
+/* As much as helps, and no more than half of what is left; 0: not even a window. */
+static uint64_t window_room(void)
+{
+        const int64_t available = memory_available();
+        uint64_t room = STREAMED_MOST;
+
+        if (limit && limit < room)
+                room = limit;
+        if (available >= 0 && (uint64_t)available / 2 < room)
+                room = (uint64_t)available / 2;
+        room -= room % WINDOW_BLOCK;
+        return room < STREAMED_LEAST ? 0 : room;
+}
+
+/* The template as it is, with the table in it; only pages that have something in them are there. */
+static int map_template(struct staging *s, const struct staging_job *job, const struct template *t, const void *table,
+                        struct stint_error *err)
+{
+        s->fd = fcntl(t->fd, F_DUPFD_CLOEXEC, 0);
+        if (s->fd < 0)
+                return error_system(err, errno, "cannot keep the template");
+        s->image = mmap(NULL, s->image_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+        if (s->image == MAP_FAILED) {
+                s->image = NULL;
+                return error_system(err, errno, "cannot map the template");
+        }
+        describe(s, job, t, table);
+        memset(s->image + s->meta_offset, 0, STORE_META_BYTES); /* filled in at each save: its pages are to be there */
+        s->n_extents = template_copy(t, NULL, &s->extents, err);
+        return s->n_extents < 0 ? -1 : 0;
+}
+
+static struct staging *make_streamed(const struct staging_job *job, const struct template *t, void *table,
+                                     uint64_t window_bytes, struct stint_error *err)
+{
+        struct staging *s = calloc(1, sizeof *s);
+
+        if (!s) {
+                error_set(err, ENOMEM, "no memory for staging");
+                return NULL;
+        }
+        s->references = 1;
+        s->fd = s->line = -1;
+        s->image_bytes = t->image_bytes;
+        s->state_bytes = state_bytes(table, job->count, job->record_bytes);
+        if (map_template(s, job, t, table, err) == 0)
+                s->streamed = streamed_new(s, window_bytes, err);
+        if (s->streamed)
+                return s;
+        staging_drop(s);
+        return NULL;
+}
+
+/* An image of the whole; else what a window needs, when the program knows of windows, and in *err why. */
+static struct staging *make_what_fits(struct staging_job *job, const struct template *t, void *table,
+                                      struct stint_error *err)
+{
+        struct staging *s = make(job, t, table, err);
+        uint64_t window_bytes;
+
+        if (s || err->code != ENOMEM || !job->may_stream)
+                return s;
+        window_bytes = window_room();
+        if (window_bytes == 0 || window_bytes >= t->image_bytes)
+                return NULL;
+        return make_streamed(job, t, table, window_bytes, err);
 }
 
 void staging_job_run(struct work *work)
@@ -221,7 +319,7 @@ void staging_job_run(struct work *work)
                 job->made = job->old;
                 job->old = NULL;
         } else if (table && template_build(&t, table, job->count, job->record_bytes, &job->err) == 0) {
-                job->made = make(job, &t, table, &job->err);
+                job->made = make_what_fits(job, &t, table, &job->err);
                 template_close(&t);
         }
         free(table);
@@ -262,8 +360,9 @@ void staging_twin_run(struct work *work)
 {
         struct staging_twin *twin = (struct staging_twin *)work;
         const struct staging *first = twin->first;
+        const uint64_t have = first->streamed || first->line >= 0 ? 0 : first->image_bytes;
 
-        twin->made = new_staging(first->image_bytes, 2 * first->image_bytes, &twin->err);
+        twin->made = new_staging(first->image_bytes, 2 * first->image_bytes, have, &twin->err);
         if (twin->made)
                 copy_frame(twin->made, first);
 }

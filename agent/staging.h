@@ -12,12 +12,15 @@
 #include "template.h"
 #include "work.h"
 
+struct streamed;
+
 struct staging {
         int references;
         int fd;               /* a memfd that can neither shrink nor grow */
         int line;             /* to stintd, which gave that memory and takes it back when this closes; -1: our own */
         int64_t outlive_ns;   /* so long stintd goes on with a write that was handed over on that line; 0: it does not */
-        unsigned char *image; /* all of it, mapped */
+        unsigned char *image; /* all of it, mapped; with holes in place of the tensors where it is streamed */
+        struct streamed *streamed; /* not NULL: there is no memory for it as a whole, and fd is the template */
         uint64_t image_bytes, state_bytes;
         uint64_t table_offset, hashes_offset, meta_offset, count;
         uint32_t record_bytes;
@@ -37,10 +40,11 @@ struct staging_job {
         int table_fd;     /* the layout that was asked for; closed by staging_job_free */
         uint64_t count;
         uint32_t record_bytes;
+        int may_stream;      /* the program can do without an image of the whole */
         struct staging *old; /* the one before, held by nobody else, or NULL: serves again when it fits */
 
         struct staging *made; /* with one reference, or NULL and err */
-        struct stint_error err;
+        struct stint_error err; /* of a streamed one: why there is no memory for the whole */
         int64_t took_ns;
 };
 
@@ -63,10 +67,16 @@ struct staging_twin {
 
 /*
  * What that job does, on a thread: out of stintd's budget, or of the job's own memory when at least twice the image is
- * left after it.  ENOMEM is no misfortune: a save waits for the one before it then.
+ * left after it.  `first` may be a streamed one: then it is the first after all.  ENOMEM is no misfortune: a save waits for the one before it then.
  */
 void staging_twin_run(struct work *work);
 void staging_twin_free(struct staging_twin *twin);
+
+/*
+ * The most that an image, or two, may take of the job's own memory; 0: as much as there is.  What stintd gives does not
+ * count.  Set once, before the first job.
+ */
+void staging_limit(uint64_t bytes);
 
 /* 0 when this machine has that much memory to give, else -1 with ENOMEM and how much it has. */
 int staging_room(uint64_t bytes, struct stint_error *err);

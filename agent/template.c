@@ -82,7 +82,7 @@ int64_t template_copy(const struct template *t, void *image, struct template_ext
         int rc;
 
         while ((rc = next_extent(t, e.at + e.bytes, &e, err)) > 0) {
-                rc = durable_pread(t->fd, (char *)image + e.at, e.bytes, (off_t)e.at, "the template", err);
+                rc = image ? durable_pread(t->fd, (char *)image + e.at, e.bytes, (off_t)e.at, "the template", err) : 0;
                 if (rc < 0 || add_extent(&all, n, &e, err) < 0)
                         break;
                 n++;

@@ -30,8 +30,8 @@ struct template_extent {
 };
 
 /*
- * Copies what the template has (its metadata: everything but holes) to the same offsets of image, image_bytes long.
- * Answers how many stretches that were, and in *extents what they are, for the caller to free; -1.
+ * Copies what the template has (its metadata: everything but holes) to the same offsets of image, image_bytes long; NULL:
+ * nothing is copied.  Answers how many stretches that were, and in *extents what they are, for the caller to free; -1.
  */
 int64_t template_copy(const struct template *t, void *image, struct template_extent **extents,
                       struct stint_error *err);

@@ -54,6 +54,15 @@ static int64_t outlive_of(const struct rank *rank)
 }
 
 /*
+ * Since when its snapshot is there and only written.  A streamed one that is still coming has the copy before it: it
+ * will be there when that has taken what copies take.
+ */
+static int64_t flying_since(const struct watch *w, const struct rank *rank)
+{
+        return rank->flight.since_ns + (rank->flight.streams && w->in.measured.saves ? w->in.measured.snapshot_ns : 0);
+}
+
+/*
  * All ranks together: the slowest sets the pace, the one with the fewest steps says how much is known of it.  Training
  * began when the last of them reached its first safe point.
  */
@@ -84,12 +93,13 @@ static int gather(struct watch *w)
                         fewest = pace.steps;
                 if (rank->agree_every > in->agree_every)
                         in->agree_every = rank->agree_every;
-                if (rank->flight.since_ns > 0 && (in->flying_since_ns == 0 || rank->flight.since_ns < in->flying_since_ns))
-                        in->flying_since_ns = rank->flight.since_ns;
+                if (rank->flight.since_ns > 0 &&
+                    (in->flying_since_ns == 0 || flying_since(w, rank) < in->flying_since_ns))
+                        in->flying_since_ns = flying_since(w, rank);
                 if (outlive_of(rank) < in->outlive_ns)
                         in->outlive_ns = outlive_of(rank);
-                if (rank->staging)
-                        in->state_bytes += rank->staging->state_bytes;
+                if (rank_frame(rank))
+                        in->state_bytes += rank_frame(rank)->state_bytes;
                 begun = begun && pace.step >= 0;
                 if (pace.step > w->step)
                         w->step = pace.step;
@@ -304,7 +314,9 @@ void watch_describe(struct watch *w, struct wire_daemon_plan *m)
         m->write_ns = in->measured.write_ns;
         m->commit_ns = in->measured.commit_ns;
         m->cost_ns = in->measured.cost_ns;
-        m->flying_ns = in->flying_since_ns > 0 ? in->now_ns - in->flying_since_ns : -1;
+        m->flying_ns = in->flying_since_ns <= 0               ? -1
+                       : in->now_ns > in->flying_since_ns ? in->now_ns - in->flying_since_ns
+                                                          : 0;
         m->saves = in->measured.saves;
         m->margin_ns = in->margin_ns;
         m->interval_ns = in->interval_ns;

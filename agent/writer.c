@@ -19,6 +19,7 @@
 #include "pipeline.h"
 #include "slot.h"
 #include "store.h"
+#include "streamed.h"
 
 /* The files of one save while it is written. */
 struct part {
@@ -145,24 +146,44 @@ static void on_progress(void *arg, uint64_t upto)
         handover_written(&p->handover, upto);
 }
 
+static int write_from(struct part *p, struct writer *w, struct source *source, void *hashes, struct stint_error *err)
+{
+        const struct staging *s = w->staging;
+        struct pipeline line = { .disk = &p->disk, .source = source, .image_bytes = s->image_bytes,
+                                 .table = s->image + s->table_offset, .hashes = hashes, .seal = &w->seal,
+                                 .given_up = &w->given_up, .on_progress = on_progress, .arg = p };
+
+        if (disk_reserve(&p->disk, s->image_bytes, err) < 0 || pipeline_run(&line, err) < 0)
+                return -1;
+        w->hash_ns = line.hash_ns;
+        return 0;
+}
+
+/* What comes while it is written cannot be finished by anybody else, so it is not handed over. */
+static int write_streamed(struct part *p, struct writer *w, struct stint_error *err)
+{
+        struct source_streamed source;
+        int rc;
+
+        if (source_streamed_init(&source, w->staging, w->passage, err) < 0)
+                return -1;
+        rc = write_from(p, w, &source.source, source_streamed_hashes(&source), err);
+        source_streamed_fini(&source);
+        return rc;
+}
+
 /* All of the image, with the hashes in it.  What is in the file afterwards is not on the disk yet. */
 static int write_image(struct part *p, struct writer *w, struct stint_error *err)
 {
         const struct staging *s = w->staging;
         struct source_memory memory;
-        struct pipeline line = { .disk = &p->disk, .source = &memory.source, .image_bytes = s->image_bytes,
-                                 .table = s->image + s->table_offset, .hashes = s->image + s->hashes_offset,
-                                 .seal = &w->seal, .given_up = &w->given_up, .on_progress = on_progress, .arg = p };
 
         describe(w);
+        if (w->passage)
+                return write_streamed(p, w, err);
         handover_begin(&p->handover, s, &w->seal, p->file_fd, p->seal_fd, w->expected_ns);
-        if (disk_reserve(&p->disk, s->image_bytes, err) < 0)
-                return -1;
         source_memory_init(&memory, s->image);
-        if (pipeline_run(&line, err) < 0)
-                return -1;
-        w->hash_ns = line.hash_ns;
-        return 0;
+        return write_from(p, w, &memory.source, s->image + s->hashes_offset, err);
 }
 
 /* close(2) may be the first to say that something was not written. */
@@ -218,6 +239,8 @@ void writer_run(struct work *work)
         struct part p = { .file_fd = -1, .seal_fd = -1, .handover = { .line = -1 } };
 
         w->failed = save(w, &p, &w->err) < 0;
+        if (w->failed && w->passage) /* whatever failed, the program need not wait for room */
+                window_stop(&w->passage->window);
         handover_end(&p.handover);
         if (p.file_fd >= 0)
                 close(p.file_fd);
@@ -225,8 +248,16 @@ void writer_run(struct work *work)
                 close(p.seal_fd);
 }
 
+void writer_give_up(struct writer *w)
+{
+        atomic_store_explicit(&w->given_up, 1, memory_order_relaxed);
+        if (w->passage)
+                passage_stop(w->passage, ECANCELED, "the save was given up");
+}
+
 void writer_free(struct writer *w)
 {
+        passage_free(w->passage);
         staging_drop(w->staging);
         free(w);
 }

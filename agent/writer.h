@@ -14,6 +14,8 @@
 #include "staging.h"
 #include "work.h"
 
+struct passage;
+
 struct writer {
         struct work work;
         void *owner; /* of whoever started it; nothing here looks at it */
@@ -23,12 +25,14 @@ struct writer {
         char checkpoints[RUNDIR_PATH + 16]; /* the folder checkpoints/ of the run */
         int64_t checkpoint_step;
         struct staging *staging; /* held; dropped by writer_free */
+        struct passage *passage; /* where staging is streamed: what comes through this.  Freed by writer_free */
         struct seal seal;        /* who, when and which metrics; the rest is filled in */
         char program[64];
         atomic_int given_up; /* nobody wants it any more: it ends with ECANCELED, and without a seal */
         int64_t expected_ns; /* what writes of this run have cost; 0: nothing was measured */
 
         /* What became of it. */
+        int over;   /* on_written has been here */
         int failed;
         struct stint_error err;
         int64_t hash_ns;  /* waiting for hashes when everything else was written */
@@ -39,10 +43,7 @@ struct writer {
 void writer_run(struct work *work);
 
 /* It need not go on; when it has ended, it has failed, unless it was done already. */
-static inline void writer_give_up(struct writer *w)
-{
-        atomic_store_explicit(&w->given_up, 1, memory_order_relaxed);
-}
+void writer_give_up(struct writer *w);
 
 void writer_free(struct writer *w);
 

@@ -19,6 +19,7 @@
 #define AGENT_ANSWER_S 5               /* after which an agent that says nothing is broken */
 #define SMALL_SHM (INT64_C(128) << 20) /* containers often have 64 MiB */
 #define FEW_FILES 256
+#define LITTLE_MEMORY (INT64_C(16) << 20) /* not even a window */
 
 /* ---- the agent --------------------------------------------------------------------------------------------------- */
 
@@ -141,9 +142,12 @@ static void check_memory(const struct doctor *d)
         if (!d->state_bytes)
                 doctor_found(d, "memory", FINDING_OK,
                              "%s available; a run takes its state once more for staging, beside the program", have);
+        else if (available >= 0 && available < LITTLE_MEMORY)
+                doctor_found(d, "memory", FINDING_PROBLEM, "%s available, which is too little to save anything", have);
         else if (available >= 0 && available < d->state_bytes)
-                doctor_found(d, "memory", FINDING_PROBLEM,
-                             "%s available, but staging alone takes %s (the state once more): ask for more memory",
+                doctor_found(d, "memory", FINDING_WARNING,
+                             "%s available, and no memory for a whole image of %s: saves would be streamed and training "
+                             "would wait while they are written; ask for more memory",
                              have, need);
         else
                 doctor_found(d, "memory", FINDING_OK, "%s available, staging takes %s of it beside the program", have,

@@ -88,6 +88,8 @@ static void on_save(struct history_stint *s, const json_t *event)
         verdict_saved(s->last_save, sizeof s->last_save, step, (uint64_t)print_member_int(event, "bytes", 0),
                       ns_of(print_member_real(event, "took_s", 0)),
                       left ? ns_of(json_number_value(left)) : CLOCK_NEVER);
+        verdict_streamed(s->last_save, sizeof s->last_save, (uint64_t)print_member_int(event, "window_bytes", 0),
+                         ns_of(print_member_real(event, "copy_s", 0)), ns_of(print_member_real(event, "blocked_s", 0)));
 }
 
 static void on_end(struct history_stint *s, const json_t *event)

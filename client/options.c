@@ -120,6 +120,19 @@ static int read_on_off(void *field, const char *text, struct stint_error *err)
         return 0;
 }
 
+/* No less than two blocks of a window: with less nothing can be saved at all. */
+static int read_staging(void *field, const char *text, struct stint_error *err)
+{
+        int64_t bytes;
+
+        if (size_parse(text, &bytes, err))
+                return -1;
+        if (bytes < (INT64_C(8) << 20))
+                return error_set(err, EINVAL, "it must be 8M at least");
+        *(int64_t *)field = bytes;
+        return 0;
+}
+
 static int read_fd(void *field, const char *text, struct stint_error *err)
 {
         if (flag_count(field, text, err))
@@ -219,6 +232,10 @@ static const struct flag table[] = {
          NULL},
         {"--stint-prefetch", "on|off", FIELD(prefetch), read_on_off,
          "the newest checkpoint is read into memory while the program starts (default: on)", NULL},
+        {"--stint-staging", "BYTES", FIELD(staging_bytes), read_staging,
+         "the most memory of the job that staging takes for a rank; a larger state is written while it is copied, and "
+         "training waits for the disk (default: as much as there is)",
+         NULL},
         {"--stint-take-over", NULL, FIELD(take_over), flag_switch,
          "take the run although another host holds it; only when that one is known to be gone", NULL},
         {"--stint-adopt", NULL, FIELD(adopt), flag_switch,

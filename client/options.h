@@ -18,6 +18,7 @@ struct run_options {
         int64_t ask_every_ns;       /* the scheduler is asked for the deadline at most so often by the clock alone */
         int take_over, adopt, exit0_done, quiet;
         int outlive; /* the final save need not land before the end where stintd can finish it */
+        int64_t staging_bytes;      /* of the job's memory, for the image of one rank; 0: as much as there is */
         int prefetch;               /* the newest checkpoint is read before the program asks for it */
         int attend_fd;              /* -1, or where the solo coordinator reports (libstint's spawn) */
 

@@ -175,10 +175,18 @@ void agents_stop(struct agents *a, int64_t limit_ns)
 
 static int start_step(struct agents *a, struct stint_error *err)
 {
-        char path[RUNDIR_PATH], stint[16];
+        char path[RUNDIR_PATH], stint[16], staging[24];
         char *args[] = { path, "--dir", a->dir, "--stint", stint, "--run-id", a->run_id, "--socket", a->pattern,
-                         a->plan.slurm ? "--armour" : NULL, NULL };
+                         NULL, NULL, NULL, NULL };
+        char **end = args + 9;
 
+        if (a->staging_bytes > 0) {
+                *end++ = "--staging";
+                *end++ = staging;
+        }
+        if (a->plan.slurm)
+                *end = "--armour";
+        snprintf(staging, sizeof staging, "%" PRIu64, a->staging_bytes);
         libexec_program(path, sizeof path, "stint-agent", "agent");
         snprintf(stint, sizeof stint, "%" PRIu32, a->stint);
         set_all(a, AGENT_STARTING);

@@ -47,6 +47,7 @@ struct agents {
         char dir[RUNDIR_PATH], run_id[SEAL_RUN_ID];
         char pattern[104];      /* what programs find in STINT_AGENT: %n in it stands for their node */
         uint32_t stint;
+        uint64_t staging_bytes; /* as the option says; 0: nothing */
         struct step_plan plan;
         struct step step;
         unsigned n;

@@ -71,6 +71,8 @@ static void forget_ranks(struct save *s)
         s->bytes = 0;
         s->delay_ns = s->copy_ns = s->hash_ns = s->write_ns = 0;
         s->drag_ns = -1;
+        s->window_bytes = 0;
+        s->blocked_ns = 0;
 }
 
 static enum saving_act move_on(struct save *s, enum saving_event event, int may_retry)
@@ -229,6 +231,9 @@ enum saving_act save_sealed(struct save *s, const struct wire_agent_sealed *m, i
         take_highest(&s->hash_ns, m->hash_ns);
         take_highest(&s->drag_ns, m->drag_ns);
         take_highest(&s->write_ns, m->write_ns);
+        take_highest(&s->blocked_ns, m->blocked_ns);
+        if (m->window_bytes > s->window_bytes)
+                s->window_bytes = m->window_bytes;
         return move(s, s->sealed_count == s->ranks ? SAVING_ALL_SEALED : SAVING_RANK_SEALED, 0);
 }
 

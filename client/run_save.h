@@ -73,6 +73,8 @@ struct save {
         uint64_t bytes;
         int64_t delay_ns, copy_ns, hash_ns, write_ns; /* the slowest rank's */
         int64_t drag_ns;             /* likewise; -1: not one has told */
+        uint64_t window_bytes;       /* of a streamed one, likewise; 0: every rank had memory for its image */
+        int64_t blocked_ns;          /* of copy_ns, waiting for the disk */
         int64_t asked_ns, last_seal_ns, finished_ns;  /* finished: of the save before */
         int64_t failed_step;         /* of the last save that failed; 0 when none did, or before it had a step */
         int64_t too_soon_ns;         /* so long after a save, an interval save is dropped: another has just been made */

@@ -101,6 +101,10 @@ static void note_save(struct run *r, int landed, int64_t step, uint64_t bytes, i
 
         if (line != NULL && s->drag_ns >= 0)
                 json_object_set_new(line, "drag_s", json_real(seconds(s->drag_ns)));
+        if (line != NULL && s->window_bytes > 0) {
+                json_object_set_new(line, "window_bytes", json_integer((json_int_t)s->window_bytes));
+                json_object_set_new(line, "blocked_s", json_real(seconds(s->blocked_ns)));
+        }
         if (line != NULL && left_ns != CLOCK_NEVER)
                 json_object_set_new(line, "left_s", json_real(seconds(left_ns)));
         story_note(r, "save", line);
@@ -384,6 +388,7 @@ static void landed(struct run *r, const struct saving_job *job, int64_t now)
         s->finished_ns = now;
         r->landed_step = job->manifest.step;
         verdict_saved(r->last_save, sizeof r->last_save, job->manifest.step, bytes, took_ns, left_ns);
+        verdict_streamed(r->last_save, sizeof r->last_save, s->window_bytes, s->copy_ns, s->blocked_ns);
         say_wait(r->last_save, sizeof r->last_save, s->held_ns + s->wait_ns);
         r->not_saved[0] = '\0';
         note_save(r, 1, job->manifest.step, bytes, took_ns, commit_ns, "");

@@ -148,6 +148,7 @@ static int start_agents(struct run *r, struct stint_error *err)
         if (agents_init(&r->agents, &r->loop, r->o->attend_fd < 0 && strcmp(r->deadline.scheduler.name, "slurm") == 0,
                         r->o->dir, r->stint, r->identity.run_id, &story_agents_events, r, err) != 0)
                 return -1;
+        r->agents.staging_bytes = (uint64_t)r->o->staging_bytes;
         tell_environment(r);
         prefetch_begin(r);
         if (agents_start(&r->agents, &problem) != 0) {

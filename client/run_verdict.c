@@ -213,6 +213,18 @@ const char *verdict_saved(char *out, size_t size, int64_t step, uint64_t bytes, 
         return out;
 }
 
+void verdict_streamed(char *out, size_t size, uint64_t window_bytes, int64_t copy_ns, int64_t blocked_ns)
+{
+        char window[32], waited[32], blocked[32];
+        const size_t n = strlen(out);
+
+        if (window_bytes > 0)
+                snprintf(out + n, size - n, ", streamed through %s: training waited %s, %s of it for the disk",
+                         size_format(window, sizeof window, (int64_t)window_bytes),
+                         duration_format(waited, sizeof waited, copy_ns),
+                         duration_format(blocked, sizeof blocked, blocked_ns));
+}
+
 /* ---- an earlier stint that was killed -------------------------------------------------------------------------- */
 
 static int has_end(const json_t *lines, int64_t stint)

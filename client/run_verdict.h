@@ -55,6 +55,12 @@ int ending_requeues(const struct ending *e);
 const char *verdict_saved(char *out, size_t size, int64_t step, uint64_t bytes, int64_t took_ns, int64_t left_ns);
 
 /*
+ * Adds to it what a streamed save has cost: ", streamed through 64.0 MiB: training waited 3.2s, 2.9s of it for the disk".
+ * window_bytes 0: it was not, and nothing is added.
+ */
+void verdict_streamed(char *out, size_t size, uint64_t window_bytes, int64_t copy_ns, int64_t blocked_ns);
+
+/*
  * Writes the end of every earlier stint that has a start in the journal and no end: killed, what it saved last, and how
  * many steps that cost.  Says so in one log line each.  j is that of this stint.
  */

@@ -434,6 +434,14 @@ int layout_check_image(const void *image, uint64_t image_bytes, uint64_t table_o
         return table_check((const char *)image + table_offset, count, record_bytes, image_bytes, err);
 }
 
+void layout_unplace(struct layout *l)
+{
+        struct layout_tensor *t;
+
+        for (t = l->tensors; t; t = layout_next(t))
+                t->placed = 0;
+}
+
 int layout_place(struct layout *l, uint32_t id, const void *table, uint64_t count, uint32_t record_bytes,
                  struct stint_error *err)
 {

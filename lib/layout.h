@@ -81,6 +81,9 @@ int layout_check_image(const void *image, uint64_t image_bytes, uint64_t table_o
  * ENODATA when nothing is attached. */
 int layout_table(struct layout *l, uint32_t *record_bytes, struct stint_error *err);
 
+/* Forgets them, so that the same layout can be placed anew. */
+void layout_unplace(struct layout *l);
+
 /* Takes the offsets from the table of an image that was made for layout `id`; the table has passed table_check.
  * EPROTO when it does not have exactly these tensors. */
 int layout_place(struct layout *l, uint32_t id, const void *table, uint64_t count, uint32_t record_bytes,

@@ -59,7 +59,7 @@ static int say_hello(struct session *s, struct stint_error *err)
         hello.ranks = s->ranks;
         hello.oldest = hello.newest = WIRE_VERSION;
         hello.agree_every = s->agree_every;
-        hello.takes = HELLO_TAKES_AHEAD | HELLO_TAKES_STREAM;
+        hello.takes = HELLO_TAKES_AHEAD | HELLO_TAKES_WINDOW | HELLO_TAKES_STREAM;
         wire_text(hello.library, sizeof hello.library, stint_version());
         wire_text(hello.program, sizeof hello.program, program_invocation_short_name);
         wire_text(hello.devices, sizeof hello.devices, devices ? devices : "unset");

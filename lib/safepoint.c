@@ -184,17 +184,6 @@ static int take_again(struct stint *s, struct snapshot_job *job, struct stint_er
         return get_ready(s, job->save_id, err) < 0 ? -1 : snapshot_take(&s->snapshot, job, err);
 }
 
-/* 1 when the checkpoint landed, as far as this rank was told; else 0 with the reason. */
-static int await_landing(struct stint *s, struct snapshot_job *job, struct stint_error *err)
-{
-        int rc;
-
-        while ((rc = snapshot_await_result(&s->snapshot, job->save_id, err)) < 0)
-                if (take_again(s, job, err) < 0)
-                        return 0;
-        return rc;
-}
-
 /* The agent asked for the save that this rank acted on last once more: another attempt at it. */
 static int asked_again(const struct stint *s)
 {
@@ -206,6 +195,29 @@ static int over_or_again(void *arg)
         struct stint *s = arg;
 
         return asked_again(s) || snapshot_is_over(&s->snapshot, s->handled);
+}
+
+static int await_second_chance(struct stint *s, struct snapshot_job *job, int *taken, struct stint_error *err);
+
+/*
+ * 1 when the checkpoint landed, as far as this rank was told; else 0 with the reason.  For a further attempt the agent has
+ * the state still, unless it was streamed: then it asks again.
+ */
+static int await_landing(struct stint *s, struct snapshot_job *job, struct stint_error *err)
+{
+        int taken = 0;
+
+        for (;;) {
+                if (session_await(&s->session, over_or_again, s, CLOCK_NEVER, NULL) < 0) {
+                        if (take_again(s, job, err) < 0)
+                                return 0;
+                } else if (asked_again(s) && !snapshot_is_over(&s->snapshot, job->save_id)) {
+                        snapshot_lost(&s->snapshot, job->save_id);
+                        return await_second_chance(s, job, &taken, err);
+                } else {
+                        return snapshot_await_result(&s->snapshot, job->save_id, err);
+                }
+        }
 }
 
 /* The copy failed here, where all ranks wait for the end of this save: there may be another attempt at it.  As
@@ -282,6 +294,8 @@ static int act(struct stint *s, int64_t wanted, int sync)
                 return give_up(s, save_id, sync, &why);
         job = make_job(s, save_id);
         taken = snapshot_take(&s->snapshot, &job, &why) == 0;
+        /* An agent that went away with a part of the state is waited for as one that has all of it. */
+        taken |= why.code == ENOTCONN && (final || sync);
         if (!taken)
                 session_log(&s->session, STINT_LOG_ERROR, "step %" PRId64 " is not saved: %s", s->step, why.text);
         if (final || sync)

@@ -95,27 +95,37 @@ static void delist(struct session *s)
 
 /* ---- the connection ------------------------------------------------------------------------------------------- */
 
+static void no_descriptors(struct session_inbox *inbox)
+{
+        int i;
+
+        inbox->image_fd = inbox->ahead_fd = inbox->table_fd = inbox->stream_fd = -1;
+        inbox->places_fd = inbox->window_fd = -1;
+        for (i = 0; i < STAGING_IMAGES; i++)
+                inbox->staging[i].fd = -1;
+}
+
+static void close_one(int fd)
+{
+        if (fd >= 0)
+                close(fd);
+}
+
 static void empty_inbox(struct session *s)
 {
         struct session_inbox *inbox = &s->inbox;
-
         int i;
 
         for (i = 0; i < STAGING_IMAGES; i++)
-                if (inbox->staging[i].fd >= 0)
-                        close(inbox->staging[i].fd);
-        if (inbox->image_fd >= 0)
-                close(inbox->image_fd);
-        if (inbox->ahead_fd >= 0)
-                close(inbox->ahead_fd);
-        if (inbox->table_fd >= 0)
-                close(inbox->table_fd);
-        if (inbox->stream_fd >= 0)
-                close(inbox->stream_fd);
+                close_one(inbox->staging[i].fd);
+        close_one(inbox->image_fd);
+        close_one(inbox->ahead_fd);
+        close_one(inbox->places_fd);
+        close_one(inbox->window_fd);
+        close_one(inbox->table_fd);
+        close_one(inbox->stream_fd);
         memset(inbox, 0, sizeof *inbox);
-        inbox->image_fd = inbox->ahead_fd = inbox->table_fd = inbox->stream_fd = -1;
-        for (i = 0; i < STAGING_IMAGES; i++)
-                inbox->staging[i].fd = -1;
+        no_descriptors(inbox);
 }
 
 /* Back to the page of our own; what the agent's page said of the end of this stint stays known. */
@@ -208,6 +218,14 @@ static void sort_message(struct session *s, const void *message, int *fd)
         switch (header->type) {
         case WIRE_STAGING:
                 keep_staging(inbox, message, fd);
+                break;
+        case WIRE_PLACES:
+                memcpy(&inbox->places, message, sizeof inbox->places);
+                keep_fd(&inbox->places_fd, fd);
+                break;
+        case WIRE_WINDOW:
+                memcpy(&inbox->window, message, sizeof inbox->window);
+                keep_fd(&inbox->window_fd, fd);
                 break;
         case WIRE_RESTORE_IMAGE:
                 memcpy(&inbox->image, message, sizeof inbox->image);
@@ -353,12 +371,9 @@ static void say_where(const struct session *s, const char *dir)
 
 void session_open_off(struct session *s, const struct stint_options *options)
 {
-        int i;
-
         memset(s, 0, sizeof *s);
-        s->fd = s->inbox.image_fd = s->inbox.ahead_fd = s->inbox.table_fd = s->inbox.stream_fd = -1;
-        for (i = 0; i < STAGING_IMAGES; i++)
-                s->inbox.staging[i].fd = -1;
+        s->fd = -1;
+        no_descriptors(&s->inbox);
         s->off = 1;
         s->page = &s->idle;
         s->idle.deadline_ns = s->idle.trigger_ns = CLOCK_NEVER;

@@ -20,12 +20,14 @@
 /* What came and nobody has taken yet; each kind keeps the newest.  A taker clears `has`, and owns the descriptor. */
 struct session_inbox {
         int has_image, has_ahead, has_stream, has_refused_layout, has_no_save, has_completed;
-        int image_fd, ahead_fd, table_fd, stream_fd; /* -1: none */
+        int image_fd, ahead_fd, table_fd, stream_fd, places_fd, window_fd; /* -1: none */
         uint64_t ahead_bytes;
         struct session_staging {
                 int has, fd; /* fd -1: none */
                 struct wire_staging told;
         } staging[STAGING_IMAGES];
+        struct wire_places places; /* with places_fd */
+        struct wire_window window; /* with window_fd */
         struct wire_restore_image image;
         struct wire_restore_table table; /* what the stream will be of */
         struct wire_restore_stream stream;

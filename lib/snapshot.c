@@ -24,12 +24,38 @@ static void take_image(struct snapshot *n, const struct wire_staging *told, int 
 {
         struct stint_error why;
 
-        if (told->layout != n->layout->id || n->layout->dirty || images_map(&n->images, n->layout, told, fd, &why) == 0)
+        if (told->layout != n->layout->id || n->layout->dirty)
+                return;
+        if (told->image == 0 && n->streaming.layout) { /* there is memory for a whole image after all */
+                streaming_drop(&n->streaming);
+                layout_unplace(n->layout);
+        }
+        if (images_map(&n->images, n->layout, told, fd, &why) == 0)
                 return;
         if (told->image == 0)
                 refuse_layout(n, n->layout->id, why.text);
         else
                 session_log(n->session, STINT_LOG_DEBUG, "a second image cannot be used: %s", why.text);
+}
+
+/* What there is without an image: where the tensors go, and the window for the next save. */
+static void take_window(struct snapshot *n)
+{
+        struct session_inbox *inbox = &n->session->inbox;
+        struct stint_error why = { 0 };
+        int rc = 0;
+
+        if (inbox->places_fd >= 0 && inbox->places.layout == n->layout->id && !n->layout->dirty)
+                rc = streaming_take_places(&n->streaming, n->layout, &inbox->places, inbox->places_fd, &why);
+        if (rc == 0 && inbox->window_fd >= 0 && n->streaming.layout && inbox->window.layout == n->streaming.layout)
+                rc = streaming_take_window(&n->streaming, &inbox->window, inbox->window_fd, &why);
+        if (inbox->places_fd >= 0)
+                close(inbox->places_fd);
+        if (inbox->window_fd >= 0)
+                close(inbox->window_fd);
+        inbox->places_fd = inbox->window_fd = -1;
+        if (rc < 0)
+                refuse_layout(n, n->layout->id, why.text);
 }
 
 /* Takes what came in answer to the layout; anything for an older one is let go. */
@@ -44,6 +70,7 @@ static void take_staging(struct snapshot *n)
                 if (inbox->refused_layout.layout == n->layout->id)
                         refuse_layout(n, n->layout->id, inbox->refused_layout.text);
         }
+        take_window(n);
         for (i = 0; i < STAGING_IMAGES; i++) {
                 come = &inbox->staging[i];
                 if (!come->has)
@@ -68,6 +95,7 @@ static int send_layout(struct snapshot *n, struct stint_error *err)
         m.layout = n->layout->id;
         m.count = n->layout->count;
         images_drop(&n->images);
+        streaming_drop(&n->streaming);
         rc = session_send(n->session, &m, sizeof m, fd, err);
         close(fd);
         if (rc < 0)
@@ -92,7 +120,7 @@ static int layout_is_answered(void *arg)
         struct snapshot *n = arg;
 
         take_staging(n);
-        return n->images.layout != 0 || n->refused_layout == n->layout->id;
+        return n->images.layout != 0 || n->streaming.layout != 0 || n->refused_layout == n->layout->id;
 }
 
 int snapshot_flies(const struct snapshot *n, uint32_t save_id)
@@ -142,6 +170,12 @@ static int free_image(const struct snapshot *n)
         return -1;
 }
 
+/* There is memory for the next snapshot: an image, or a window where there is none at all. */
+static int is_room(const struct snapshot *n)
+{
+        return n->images.layout ? free_image(n) >= 0 : n->streaming.window.ring != NULL;
+}
+
 /* The state of this step is on its way already: when it has landed, it need not be written again. */
 static int is_flying(const struct snapshot *n, int64_t own_step)
 {
@@ -164,7 +198,7 @@ static int there_is_a_place(void *arg)
         struct place_awaited *a = arg;
 
         take_staging(a->snapshot);
-        return free_flight(a->snapshot) && free_image(a->snapshot) >= 0 && !is_flying(a->snapshot, a->own_step);
+        return free_flight(a->snapshot) && is_room(a->snapshot) && !is_flying(a->snapshot, a->own_step);
 }
 
 int snapshot_await_ready(struct snapshot *n, int64_t own_step, int64_t until_ns, struct stint_error *err)
@@ -183,7 +217,7 @@ int snapshot_await_ready(struct snapshot *n, int64_t own_step, int64_t until_ns,
         if (rc == 0)
                 error_set(err, ETIMEDOUT, "the agent has not made staging for %" PRIu64 " tensors in time",
                           n->layout->count);
-        if (rc == 1 && !n->images.layout)
+        if (rc == 1 && !n->images.layout && !n->streaming.layout)
                 return error_set(err, ENOTSUP, "this state cannot be saved: %s", n->refused_text);
         if (rc != 1)
                 return -1;
@@ -242,6 +276,9 @@ static int copy_all(struct snapshot *n, int image, struct stint_error *err)
         return device_sync_all(err) < 0 ? -1 : fault("snapshot.after_copy", err);
 }
 
+#define NO_IMAGE (-1)
+
+/* copy_ns -1: it is only beginning, and comes through the window. */
 static int hand_over(struct snapshot *n, const struct snapshot_job *job, int image, int64_t copy_ns,
                      struct stint_error *err)
 {
@@ -251,19 +288,19 @@ static int hand_over(struct snapshot *n, const struct snapshot_job *job, int ima
         WIRE_INIT(&m, WIRE_SNAPSHOT);
         m.save_id = job->save_id;
         m.layout = n->layout->id;
-        m.image = (uint32_t)image;
+        m.image = image >= 0 ? (uint32_t)image : 0;
         m.step = job->step;
         m.checkpoint_step = job->checkpoint_step;
         m.delay_ns = job->delay_ns;
         m.wait_ns = n->waited_ns;
-        m.copy_ns = copy_ns;
+        m.copy_ns = copy_ns >= 0 ? copy_ns : 0;
         m.wall_ns = clock_wall();
-        m.flags = job->unchanged ? SNAPSHOT_UNCHANGED : 0;
+        m.flags = job->unchanged ? SNAPSHOT_UNCHANGED : copy_ns < 0 ? SNAPSHOT_STREAMED : 0;
         m.metric_count = (uint32_t)n->metric_count;
         memcpy(m.metrics, n->metrics, (size_t)n->metric_count * sizeof m.metrics[0]);
         snapshot_note_best(n, flight);
         flight->save_id = job->save_id;
-        flight->layout = job->unchanged ? 0 : n->images.layout;
+        flight->layout = image == NO_IMAGE ? 0 : n->images.layout;
         flight->image = image;
         flight->step = job->checkpoint_step;
         flight->own_step = job->step;
@@ -274,14 +311,70 @@ static int hand_over(struct snapshot *n, const struct snapshot_job *job, int ima
         return -1;
 }
 
+struct awaited {
+        struct snapshot *snapshot;
+        uint32_t save_id;
+};
+
+static int has_result(void *arg)
+{
+        struct awaited *a = arg;
+
+        return snapshot_is_over(a->snapshot, a->save_id);
+}
+
+/* There is no room in the window, and may be none for long: an agent that is gone will make none. */
+static int goes_on(void *arg, struct stint_error *err)
+{
+        struct awaited *a = arg;
+        const int rc = session_await(a->snapshot->session, has_result, a, clock_now(), err);
+
+        return rc == 1 ? error_set(err, ECANCELED, "that save was given up") : rc;
+}
+
+void snapshot_lost(struct snapshot *n, uint32_t save_id)
+{
+        int i;
+
+        for (i = 0; i < STAGING_IMAGES; i++)
+                if (n->flight[i].save_id == save_id)
+                        n->flight[i].save_id = 0;
+}
+
+static int hand_over_streamed(struct snapshot *n, const struct snapshot_job *job, struct stint_error *err)
+{
+        struct wire_streamed m = { .save_id = job->save_id };
+        struct awaited a = { n, job->save_id };
+        const struct streaming_watch watch = { goes_on, &a };
+        const int64_t began_ns = clock_now();
+
+        if (hand_over(n, job, NO_IMAGE, -1, err) < 0)
+                return -1;
+        if (streaming_copy(&n->streaming, n->layout, &n->copy, &watch, err) < 0) {
+                snapshot_lost(n, job->save_id);
+                snapshot_decline(n, job->save_id, job->step, err);
+                return -1;
+        }
+        WIRE_INIT(&m, WIRE_STREAMED);
+        m.copy_ns = clock_now() - began_ns;
+        m.blocked_ns = n->streaming.blocked_ns;
+        return session_send(n->session, &m, sizeof m, -1, err);
+}
+
 int snapshot_take(struct snapshot *n, const struct snapshot_job *job, struct stint_error *err)
 {
         int64_t began_ns = clock_now();
-        int image = free_image(n);
+        int image;
 
-        if (image < 0 || !free_flight(n))
+        take_staging(n);
+        image = free_image(n);
+        if (!free_flight(n) || (!job->unchanged && !is_room(n)))
                 error_set(err, EBUSY, "the agent is still writing the snapshot before");
-        else if (job->unchanged || copy_all(n, image, err) == 0)
+        else if (job->unchanged)
+                return hand_over(n, job, NO_IMAGE, 0, err);
+        else if (!n->images.layout)
+                return hand_over_streamed(n, job, err);
+        else if (copy_all(n, image, err) == 0)
                 return hand_over(n, job, image, clock_now() - began_ns, err);
         snapshot_decline(n, job->save_id, job->step, err);
         return -1;
@@ -354,18 +447,6 @@ int snapshot_is_over(const struct snapshot *n, uint32_t save_id)
         return result_of(n, save_id) != NULL;
 }
 
-struct awaited {
-        struct snapshot *snapshot;
-        uint32_t save_id;
-};
-
-static int has_result(void *arg)
-{
-        struct awaited *a = arg;
-
-        return snapshot_is_over(a->snapshot, a->save_id);
-}
-
 int snapshot_await_result(struct snapshot *n, uint32_t save_id, struct stint_error *err)
 {
         const struct wire_result *result;
@@ -418,5 +499,6 @@ void snapshot_init(struct snapshot *n, struct session *session, struct layout *l
 void snapshot_fini(struct snapshot *n)
 {
         images_drop(&n->images);
+        streaming_drop(&n->streaming);
         copy_fini(&n->copy);
 }

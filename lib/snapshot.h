@@ -12,6 +12,7 @@
 #include "images.h"
 #include "layout.h"
 #include "session.h"
+#include "streaming.h"
 
 /* A snapshot that was handed over and whose RESULT has not come: its image must stay as it is. */
 struct snapshot_flight {
@@ -37,6 +38,7 @@ struct snapshot {
         struct session *session;
         struct layout *layout;
         struct images images;
+        struct streaming streaming; /* instead of images, where there is no memory for one */
         struct copy copy;         /* restore.c copies with it, too */
         uint32_t refused_layout;  /* the agent cannot make staging for that one */
         char refused_text[WIRE_TEXT];
@@ -77,12 +79,17 @@ int snapshot_await_ready(struct snapshot *n, int64_t own_step, int64_t until_ns,
 int snapshot_flies(const struct snapshot *n, uint32_t save_id);
 uint32_t snapshot_flying(const struct snapshot *n);
 
-/* Copies the state and hands it over.  -1: it could not be copied (the agent has been told), or handed over
- * (ENOTCONN). */
+/*
+ * Copies the state and hands it over; without memory for it as a whole, it is handed over as it is copied, at the speed
+ * of the disk.  -1: it could not be copied (the agent has been told), or handed over (ENOTCONN).
+ */
 int snapshot_take(struct snapshot *n, const struct snapshot_job *job, struct stint_error *err);
 
 /* Tells the agent that this rank takes part in that save no further, and why. */
 void snapshot_decline(struct snapshot *n, uint32_t save_id, int64_t step, const struct stint_error *why);
+
+/* The agent wants the state of that save once more, and what it had of it counts no longer. */
+void snapshot_lost(struct snapshot *n, uint32_t save_id);
 
 /* 1 when the RESULT of that save has come, landed or not, whether or not this rank took part in it. */
 int snapshot_is_over(const struct snapshot *n, uint32_t save_id);

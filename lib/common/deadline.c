@@ -120,11 +120,13 @@ static int64_t slowest_write(const struct deadline_inputs *in)
 /* What a write in flight still has to do. */
 static int64_t rest_of_flight(const struct deadline_inputs *in)
 {
-        int64_t so_far = flown(in), write;
+        int64_t so_far = flown(in), write, still;
 
         if (in->flying_since_ns == 0)
                 return 0;
         write = in->measured.saves ? duration(in->measured.write_ns) : guess(in->state_bytes);
+        if (in->flying_since_ns > in->now_ns)
+                return __builtin_sub_overflow(in->flying_since_ns, in->now_ns, &still) ? CLOCK_NEVER : sum(write, still);
         return so_far < write ? write - so_far : so_far - write;
 }
 

@@ -60,7 +60,7 @@ struct deadline_inputs {
         int several_ranks;         /* ranks act one safe point after they agreed: K + 1 steps instead of 1 */
         struct deadline_measured measured;
         uint64_t state_bytes;      /* of all ranks on the slowest node, for the estimate; 0: not known yet */
-        int64_t flying_since_ns;   /* since when a snapshot has been in the writing; 0: none is */
+        int64_t flying_since_ns;   /* since when a snapshot has been in the writing, or when it should come; 0: none */
         int64_t margin_ns;         /* kept free before the deadline on top of everything */
         int64_t last_save_ns;      /* when the last save was asked for, or training began; 0: nothing to save yet */
         int64_t interval_ns;       /* fixed time between saves; 0: automatic (Young/Daly); CLOCK_NEVER: none */

@@ -38,10 +38,13 @@ static const struct wire_kind kinds[] = {
         PLAIN(ASK_SAVE, wire_ask_save),
         PLAIN(COMPLETE, wire_complete),
         PLAIN(BYE, wire_bye),
+        PLAIN(STREAMED, wire_streamed),
 
         MESSAGE(WELCOME, wire_welcome, FIELD(wire_welcome, run_id), FIELD(wire_welcome, dir)),
         MESSAGE(REFUSED, wire_refused, FIELD(wire_refused, text)),
         PLAIN(STAGING, wire_staging),
+        PLAIN(PLACES, wire_places),
+        PLAIN(WINDOW, wire_window),
         MESSAGE(LAYOUT_REFUSED, wire_layout_refused, FIELD(wire_layout_refused, text)),
         MESSAGE(RESTORE_IMAGE, wire_restore_image, FIELD(wire_restore_image, best_name),
                 FIELD(wire_restore_image, checkpoint), FIELD(wire_restore_image, text)),
@@ -217,12 +220,15 @@ FITS(wire_restore);
 FITS(wire_restore_done);
 FITS(wire_snapshot);
 FITS(wire_snapshot_failed);
+FITS(wire_streamed);
 FITS(wire_ask_save);
 FITS(wire_complete);
 FITS(wire_bye);
 FITS(wire_welcome);
 FITS(wire_refused);
 FITS(wire_staging);
+FITS(wire_places);
+FITS(wire_window);
 FITS(wire_layout_refused);
 FITS(wire_restore_image);
 FITS(wire_image_ahead);

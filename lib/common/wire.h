@@ -26,10 +26,10 @@ struct wire_header {
 enum wire_type {
         /* program -> agent, on the channel */
         WIRE_HELLO = 1, WIRE_LAYOUT, WIRE_RESTORE, WIRE_RESTORE_DONE, WIRE_SNAPSHOT, WIRE_SNAPSHOT_FAILED,
-        WIRE_ASK_SAVE, WIRE_COMPLETE, WIRE_BYE,
+        WIRE_ASK_SAVE, WIRE_COMPLETE, WIRE_BYE, WIRE_STREAMED,
         /* agent -> program */
         WIRE_WELCOME = 32, WIRE_REFUSED, WIRE_STAGING, WIRE_LAYOUT_REFUSED, WIRE_RESTORE_IMAGE, WIRE_WAKE, WIRE_RESULT,
-        WIRE_COMPLETED, WIRE_IMAGE_AHEAD, WIRE_RESTORE_TABLE, WIRE_RESTORE_STREAM,
+        WIRE_COMPLETED, WIRE_IMAGE_AHEAD, WIRE_RESTORE_TABLE, WIRE_RESTORE_STREAM, WIRE_PLACES, WIRE_WINDOW,
         /* `stint run` -> agent, on its stdin */
         WIRE_RUN_DEADLINE = 64, WIRE_RUN_MEASURED, WIRE_RUN_BEST, WIRE_RUN_SAVE, WIRE_RUN_RESULT, WIRE_RUN_RESTORE,
         WIRE_RUN_USE, WIRE_RUN_COMPLETED, WIRE_RUN_PREFETCH,
@@ -53,6 +53,7 @@ enum wire_type {
 /* ---- program -> agent ---- */
 
 #define HELLO_TAKES_AHEAD 1u  /* IMAGE_AHEAD */
+#define HELLO_TAKES_WINDOW 2u /* PLACES and WINDOW */
 #define HELLO_TAKES_STREAM 4u /* RESTORE_TABLE and RESTORE_STREAM */
 
 struct wire_hello {
@@ -60,7 +61,7 @@ struct wire_hello {
         int32_t rank, ranks;
         uint32_t oldest, newest; /* versions of this protocol that the library speaks */
         int32_t agree_every;
-        uint32_t takes;          /* messages that it knows beyond those that all do: HELLO_TAKES_* */
+        uint32_t takes;          /* messages that it knows beyond those that all do: HELLO_TAKES_... */
         char library[16];        /* stint_version() */
         char program[64];        /* name of the executable */
         char devices[128];       /* its CUDA_VISIBLE_DEVICES, cut where needed; "unset" */
@@ -91,6 +92,7 @@ struct wire_restore_done { /* what the program made of the image it was given */
 };
 
 #define SNAPSHOT_UNCHANGED 1u /* nothing was copied: the state is that of the checkpoint of this step, landed already */
+#define SNAPSHOT_STREAMED 2u  /* it is only beginning: the state comes through the WINDOW, and then STREAMED */
 
 struct wire_snapshot { /* that image of `layout` holds the state now, and stays as it is until RESULT */
         struct wire_header header;
@@ -106,6 +108,14 @@ struct wire_snapshot { /* that image of `layout` holds the state now, and stays 
         uint32_t flags;
         uint32_t metric_count;
         struct seal_metric metrics[SEAL_METRICS];
+};
+
+struct wire_streamed { /* all of the state has gone into the window */
+        struct wire_header header;
+        uint32_t save_id;
+        uint32_t reserved;
+        int64_t copy_ns;         /* from SNAPSHOT to now */
+        int64_t blocked_ns;      /* of these, waiting for room in the window */
 };
 
 struct wire_snapshot_failed {
@@ -165,6 +175,21 @@ struct wire_staging { /* with one descriptor: the image, its table within it has
         uint64_t count;
         uint64_t image_bytes;
         uint64_t table_offset;
+};
+
+struct wire_places { /* with one descriptor, sealed: the table with its offsets.  There is no memory for an image of `layout` */
+        struct wire_header header;
+        uint32_t layout;
+        uint32_t record_bytes;
+        uint64_t count;
+        uint64_t image_bytes;
+};
+
+struct wire_window { /* with one descriptor (window.h): what the next save of that layout goes through.  Serves once */
+        struct wire_header header;
+        uint32_t layout;
+        uint32_t reserved;
+        uint64_t image_bytes, ring_bytes;
 };
 
 struct wire_layout_refused {
@@ -393,6 +418,8 @@ struct wire_agent_sealed {
         uint64_t file_bytes, state_bytes;
         int64_t delay_ns, copy_ns, hash_ns, write_ns;
         int64_t drag_ns;         /* what the write took from the steps made beside it; -1: none were to be made */
+        uint64_t window_bytes;   /* not 0: streamed through so many; then copy_ns has most of the write in it */
+        int64_t blocked_ns;      /* of copy_ns, waiting for the disk */
 };
 
 struct wire_agent_save_failed {

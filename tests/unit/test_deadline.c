@@ -345,6 +345,8 @@ START_TEST(a_write_in_flight_comes_before_the_final_one)
         ck_assert_int_eq(deadline_plan(&in).lead_ns, quiet + 10 * S);
         in.flying_since_ns = in.now_ns - 30 * S;
         ck_assert_int_eq(deadline_plan(&in).lead_ns, quiet);
+        in.flying_since_ns = in.now_ns + 7 * S; /* it is streamed, and the rest of its copy comes first */
+        ck_assert_int_eq(deadline_plan(&in).lead_ns, quiet + 37 * S);
 }
 END_TEST
 
