@@ -59,7 +59,7 @@ planted()
         before=$(outside_is)
         verbs_end "$name"
         start next "${stint_run[@]}" "$run" -- "${flow_train[@]}" --out "$TEST_DIR/planted.bin"
-        wait_exit next 60
+        wait_exit next 180
         said=$(cat "$TEST_DIR/next.err")
         is "$(outside_is)" "$before" "$name: nothing outside of the run directory is touched"
 }
