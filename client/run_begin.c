@@ -71,13 +71,13 @@ int begin_find(struct run *r, struct stint_error *err)
 }
 
 /* The command of the last stint counts as the run's too: it may have been changed on the way. */
-static int is_command_of_run(const struct run *r)
+static int is_command_of_run(struct run *r)
 {
         json_t *lines, *line, *words = NULL;
         int same = json_array_size(r->identity.command) == 0 || identity_same_command(&r->identity, r->o->command);
         size_t i;
 
-        lines = same ? NULL : journal_read(r->o->dir, NULL, NULL);
+        lines = same ? NULL : journal_read_on(&r->history, r->o->dir, NULL);
         json_array_foreach(lines, i, line) {
                 const char *event = json_string_value(json_object_get(line, "event"));
 
@@ -89,12 +89,11 @@ static int is_command_of_run(const struct run *r)
 
                 same = identity_same_command(&last, r->o->command);
         }
-        json_decref(lines);
         return same;
 }
 
 /* DONE ends the chain, for the command that the run belongs to. */
-static int is_done(const struct run *r, int64_t step)
+static int is_done(struct run *r, int64_t step)
 {
         char command[200];
 
@@ -112,7 +111,7 @@ static int is_done(const struct run *r, int64_t step)
  * A job that was started once more after its end, or a successor that was queued for nothing, ends here, with 0: what
  * comes after it in its script has nothing to wait for.
  */
-int begin_is_needless(const struct run *r, int *code)
+int begin_is_needless(struct run *r, int *code)
 {
         struct stopped stopped;
         char before[64];
@@ -130,7 +129,7 @@ int begin_is_needless(const struct run *r, int *code)
                            stopped.cancelled ? "cancelled" : "stopped", stopped.by, r->o->dir);
                 return 1;
         }
-        if (successor_of_cancelled(r->o->dir, before, sizeof before)) {
+        if (successor_of_cancelled(r, before, sizeof before)) {
                 log_notice("job %s, which this one was to carry on after, was cancelled, so nothing is done; `stint resume %s` "
                            "goes on with the run",
                            before, r->o->dir);
@@ -143,12 +142,11 @@ int begin_is_needless(const struct run *r, int *code)
 
 static uint32_t next_stint(struct run *r, struct stint_error *err)
 {
-        json_t *lines = journal_read(r->o->dir, NULL, err);
+        const json_t *lines = journal_read_on(&r->history, r->o->dir, err);
 
         if (lines == NULL)
                 return 0;
         past_read(&r->past, lines);
-        json_decref(lines);
         return r->past.last_stint + 1;
 }
 
@@ -344,15 +342,13 @@ static int settle_leftovers(struct run *r, struct stint_error *err)
 static void judge_earlier_stints(struct run *r)
 {
         struct stint_error err;
-        json_t *lines = journal_read(r->o->dir, NULL, &err);
+        const json_t *lines = journal_read_on(&r->history, r->o->dir, &err);
 
         if (lines == NULL || verdict_on_earlier(&r->journal, r->o->dir, lines, &err) != 0)
                 log_warning("stint %u: the journal says nothing of earlier stints: %s", r->stint, err.text);
-        json_decref(lines);
-        lines = journal_read(r->o->dir, NULL, NULL); /* with what was just added */
+        lines = journal_read_on(&r->history, r->o->dir, NULL); /* with what was just added */
         if (lines != NULL)
                 past_read(&r->past, lines);
-        json_decref(lines);
         r->landed_step = r->past.landed_step;
 }
 

@@ -17,7 +17,7 @@ int begin_make_dirs(const char *path, struct stint_error *err);
  * 1: the run is complete, or is another command's that is, or was stopped, or this job is the successor of one that was
  * cancelled; it was said, and *code is what to exit with.
  */
-int begin_is_needless(const struct run *r, int *code);
+int begin_is_needless(struct run *r, int *code);
 
 /* Takes the lease and opens the journal: from here on the run is this stint's.  The scheduler must be open. */
 int begin_take(struct run *r, struct stint_error *err);

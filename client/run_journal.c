@@ -16,7 +16,7 @@
 #include "run_journal.h"
 #include "rundir.h"
 
-#define MOST_BYTES ((size_t)1 << 30)
+#define MOST_BYTES ((off_t)1 << 30)
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 
@@ -123,31 +123,89 @@ static void take_line(json_t *lines, const char *line, size_t n, size_t *torn)
         (*torn)++;
 }
 
-json_t *journal_read(const char *run_dir, size_t *torn, struct stint_error *err)
+/* The bytes that are not read yet, in memory the caller frees; NULL without an error when there are none. */
+static char *read_rest(struct journal_reading *g, const char *path, size_t *n, struct stint_error *err)
 {
-        char path[RUNDIR_PATH + RUNDIR_NAME];
-        struct stint_error problem = { 0 };
-        json_t *lines = json_array();
-        char *text = NULL, *line, *end;
-        size_t n = 0, passed_over = 0;
+        struct stat st;
+        char *text = NULL;
+        const int fd = durable_open(path, &st, err);
 
-        if (rundir_join(path, sizeof path, run_dir, RUNDIR_JOURNAL, NULL, err) != 0) {
-                json_decref(lines);
+        if (fd < 0)
                 return NULL;
-        }
-        if (durable_read(path, MOST_BYTES, &text, &n, &problem) != 0 && problem.code != ENOENT) {
-                error_set(err, problem.code, "%s", problem.text);
-                json_decref(lines);
-                return NULL;
-        }
-        for (line = text; line != NULL && line < text + n; line = end + 1) {
+        if ((size_t)st.st_size < g->bytes) /* it is another file than before */
+                journal_forget(g);
+        *n = (size_t)st.st_size - g->bytes;
+        if (st.st_size > MOST_BYTES)
+                error_set(err, EFBIG, "%s has more than %lld bytes", path, (long long)MOST_BYTES);
+        else if (*n > 0 && (text = malloc(*n)) == NULL)
+                error_set(err, ENOMEM, "no memory to read %s", path);
+        else if (*n > 0 && durable_pread(fd, text, *n, (off_t)g->bytes, path, err) != 0)
+                free(text), text = NULL;
+        close(fd);
+        return text;
+}
+
+/* A last line that has no end yet counts as well when it is whole; else it may still get its rest. */
+static void take_text(struct journal_reading *g, const char *text, size_t n, size_t *unfinished)
+{
+        const char *line, *end;
+
+        for (line = text; line < text + n; line = end + 1) {
                 end = memchr(line, '\n', (size_t)(text + n - line));
                 if (end == NULL)
-                        end = text + n;
-                take_line(lines, line, (size_t)(end - line), &passed_over);
+                        break;
+                take_line(g->lines, line, (size_t)(end - line), &g->torn);
         }
+        if (line < text + n) {
+                take_line(g->lines, line, (size_t)(text + n - line), unfinished);
+                g->bytes += *unfinished > 0 ? (size_t)(line - text) : n;
+        } else {
+                g->bytes += n;
+        }
+}
+
+static int read_on(struct journal_reading *g, const char *run_dir, size_t *unfinished, struct stint_error *err)
+{
+        char path[RUNDIR_PATH + RUNDIR_NAME], *text;
+        struct stint_error problem = { 0 };
+        size_t n = 0;
+
+        if (rundir_join(path, sizeof path, run_dir, RUNDIR_JOURNAL, NULL, err) != 0)
+                return -1;
+        text = read_rest(g, path, &n, &problem);
+        if (problem.code != 0 && problem.code != ENOENT)
+                return error_set(err, problem.code, "%s", problem.text);
+        if (g->lines == NULL)
+                g->lines = json_array();
+        if (text != NULL)
+                take_text(g, text, n, unfinished);
         free(text);
+        return 0;
+}
+
+json_t *journal_read_on(struct journal_reading *g, const char *run_dir, struct stint_error *err)
+{
+        size_t unfinished = 0;
+
+        return read_on(g, run_dir, &unfinished, err) == 0 ? g->lines : NULL;
+}
+
+void journal_forget(struct journal_reading *g)
+{
+        json_decref(g->lines);
+        *g = (struct journal_reading){ 0 };
+}
+
+json_t *journal_read(const char *run_dir, size_t *torn, struct stint_error *err)
+{
+        struct journal_reading g = { 0 };
+        size_t unfinished = 0;
+
+        if (read_on(&g, run_dir, &unfinished, err) != 0) {
+                journal_forget(&g);
+                return NULL;
+        }
         if (torn != NULL)
-                *torn = passed_over;
-        return lines;
+                *torn = g.torn + unfinished;
+        return g.lines;
 }

@@ -33,4 +33,17 @@ void journal_close(struct journal *j);
  */
 json_t *journal_read(const char *run_dir, size_t *torn, struct stint_error *err);
 
+/* A journal that is read more than once; all zero at first. */
+struct journal_reading {
+        json_t *lines; /* NULL: not read yet */
+        size_t bytes;  /* of the file, that are in them */
+        size_t torn;
+};
+
+/* As journal_read, but reads only what has come since the last call.  The lines stay the reading's. */
+json_t *journal_read_on(struct journal_reading *g, const char *run_dir, struct stint_error *err);
+
+/* Lets go of the lines. */
+void journal_forget(struct journal_reading *g);
+
 #endif

@@ -62,9 +62,9 @@ unsigned prefetch_place(const json_t *places, const char *const *nodes, unsigned
 }
 
 /* The places of the last stint that had programs; NULL when the journal has none. */
-static json_t *last_places(const struct run *r)
+static json_t *last_places(struct run *r)
 {
-        json_t *lines = journal_read(r->o->dir, NULL, NULL), *line, *places = NULL;
+        json_t *lines = journal_read_on(&r->history, r->o->dir, NULL), *line, *places = NULL;
         size_t i;
 
         json_array_foreach(lines, i, line) {
@@ -74,7 +74,6 @@ static json_t *last_places(const struct run *r)
                         places = json_object_get(line, "places");
         }
         json_incref(places);
-        json_decref(lines);
         return places;
 }
 

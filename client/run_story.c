@@ -345,6 +345,7 @@ static void leave(struct run *r)
                 lease_release(&r->lease);
         if (r->has_journal)
                 journal_close(&r->journal);
+        journal_forget(&r->history);
         scheduler_close(&r->deadline.scheduler);
         if (r->signal_fd >= 0)
                 close(r->signal_fd);
@@ -407,6 +408,8 @@ static int begin(struct run *r, struct stint_error *err)
 
 static void live(struct run *r)
 {
+        successor_open(r); /* while it is known what the journal says */
+        journal_forget(&r->history);
         run_deadline_ask(&r->deadline, on_first_deadline, r);
         loop_run(r);
 }

@@ -40,6 +40,7 @@ struct run {
         struct lease lease;
         int has_lease, has_journal;
         struct journal journal;
+        struct journal_reading history; /* what was in it, until the loop runs */
         uv_loop_t loop;
         uv_poll_t signal_poll;
         uv_timer_t tick_timer, wait_timer, child_timer; /* every second; for what is awaited; program told to end */

@@ -83,22 +83,21 @@ unsigned successor_idle(const json_t *lines)
         return idle;
 }
 
-int successor_of_cancelled(const char *run_dir, char *predecessor, size_t size)
+int successor_of_cancelled(struct run *r, char *predecessor, size_t size)
 {
-        json_t *lines = journal_read(run_dir, NULL, NULL);
         struct scheduler_query query = { .question = SCHEDULER_STATE, .job = predecessor };
         struct scheduler_answer answer;
         struct scheduler slurm;
         int cancelled = 0;
 
         if (scheduler_open(&slurm, NULL) == 0 && strcmp(slurm.name, "slurm") == 0) {
-                snprintf(predecessor, size, "%s", successor_predecessor(lines, slurm.job));
+                snprintf(predecessor, size, "%s",
+                         successor_predecessor(journal_read_on(&r->history, r->o->dir, NULL), slurm.job));
                 cancelled = predecessor[0] != '\0' &&
                             scheduler_ask_wait(&slurm, &query, ANSWER_LIMIT, &answer, NULL) == 0 && answer.failed == 0 &&
                             answer.state == SCHEDULER_CANCELLED;
         }
         scheduler_close(&slurm);
-        json_decref(lines);
         return cancelled;
 }
 
@@ -118,7 +117,7 @@ static void name_own_job(struct successor *s, const char *job)
 static void read_journal(struct run *r)
 {
         struct successor *s = &r->successor;
-        json_t *lines = journal_read(r->o->dir, NULL, NULL);
+        const json_t *lines = journal_read_on(&r->history, r->o->dir, NULL);
 
         snprintf(s->job, sizeof s->job, "%s", successor_in_journal(lines, s->after));
         if (s->early && s->job[0] == '\0' && successor_idle(lines) >= IDLE_STINTS_MOST) {
@@ -126,7 +125,6 @@ static void read_journal(struct run *r)
                             r->stint, IDLE_STINTS_MOST);
                 s->early = 0;
         }
-        json_decref(lines);
 }
 
 void successor_open(struct run *r)

@@ -53,7 +53,7 @@ void successor_close(struct run *r);
  * 1 when this job was queued as successor of a job that was cancelled since: it is not to go on with its run.  Asked
  * before anything of the run is touched.
  */
-int successor_of_cancelled(const char *run_dir, char *predecessor, size_t size);
+int successor_of_cancelled(struct run *r, char *predecessor, size_t size);
 
 /* From the lines of a journal: the successor of that job, not withdrawn, and the job whose successor that job is.  "". */
 const char *successor_in_journal(const json_t *lines, const char *after);

@@ -227,14 +227,16 @@ void verdict_streamed(char *out, size_t size, uint64_t window_bytes, int64_t cop
 
 /* ---- an earlier stint that was killed -------------------------------------------------------------------------- */
 
-static int has_end(const json_t *lines, int64_t stint)
+/* Its end follows its start, at line `at`, before long: a journal of many stints is not read once for each. */
+static int has_end(const json_t *lines, size_t at, int64_t stint)
 {
-        size_t i;
-        json_t *line;
+        const json_t *line;
 
-        json_array_foreach(lines, i, line)
+        for (; at < json_array_size(lines); at++) {
+                line = json_array_get(lines, at);
                 if (integer_of(line, "stint", 0) == stint && strcmp(event_of(line), "end") == 0)
                         return 1;
+        }
         return 0;
 }
 
@@ -328,7 +330,7 @@ int verdict_on_earlier(struct journal *j, const char *run_dir, const json_t *lin
         json_array_foreach(lines, i, line) {
                 int64_t stint = integer_of(line, "stint", 0);
 
-                if (strcmp(event_of(line), "start") != 0 || stint <= 0 || stint >= j->stint || has_end(lines, stint))
+                if (strcmp(event_of(line), "start") != 0 || stint <= 0 || stint >= j->stint || has_end(lines, i, stint))
                         continue;
                 if (end_killed(j, run_dir, lines, (uint32_t)stint, err) != 0)
                         return -1;

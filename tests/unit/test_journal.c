@@ -62,6 +62,71 @@ START_TEST(a_torn_line_is_closed_and_passed_over)
 }
 END_TEST
 
+START_TEST(what_came_since_is_read_on)
+{
+        const char *dir = part_folder();
+        struct journal_reading g = { 0 };
+        struct journal j;
+        json_t *lines;
+
+        lines = journal_read_on(&g, dir, NULL);
+        ck_assert_uint_eq(json_array_size(lines), 0);
+        part_write(dir, RUNDIR_JOURNAL, "{\"event\":\"start\",\"stint\":1}\n{\"event\":\"sa", 40);
+        lines = journal_read_on(&g, dir, NULL);
+        ck_assert_uint_eq(json_array_size(lines), 1);
+        ck_assert_uint_eq(g.torn, 0);
+        ck_assert_int_eq(journal_open(&j, dir, 2, NULL), 0);
+        ck_assert_int_eq(journal_add(&j, "start", NULL, NULL), 0);
+        ck_assert_ptr_eq(journal_read_on(&g, dir, NULL), lines);
+        ck_assert_uint_eq(json_array_size(lines), 2);
+        ck_assert_uint_eq(g.torn, 1);
+        ck_assert_int_eq(journal_add(&j, "end", NULL, NULL), 0);
+        ck_assert_ptr_eq(journal_read_on(&g, dir, NULL), lines);
+        ck_assert_uint_eq(json_array_size(lines), 3);
+        ck_assert_str_eq(event(lines, 2), "end");
+        journal_close(&j);
+        journal_forget(&g);
+        ck_assert_uint_eq(json_array_size(journal_read_on(&g, dir, NULL)), 3);
+        journal_forget(&g);
+        durable_remove_tree(dir, NULL);
+}
+END_TEST
+
+/* Whoever writes next ends the line, and nobody takes it twice. */
+START_TEST(a_whole_last_line_without_its_end_counts_once)
+{
+        const char *dir = part_folder();
+        struct journal_reading g = { 0 };
+        struct journal j;
+
+        part_write(dir, RUNDIR_JOURNAL, "{\"event\":\"start\",\"stint\":1}", 27);
+        ck_assert_uint_eq(json_array_size(journal_read_on(&g, dir, NULL)), 1);
+        ck_assert_uint_eq(json_array_size(journal_read_on(&g, dir, NULL)), 1);
+        ck_assert_int_eq(journal_open(&j, dir, 2, NULL), 0);
+        ck_assert_int_eq(journal_add(&j, "start", NULL, NULL), 0);
+        ck_assert_uint_eq(json_array_size(journal_read_on(&g, dir, NULL)), 2);
+        ck_assert_uint_eq(g.torn, 0);
+        journal_close(&j);
+        journal_forget(&g);
+        durable_remove_tree(dir, NULL);
+}
+END_TEST
+
+START_TEST(a_shorter_journal_is_read_anew)
+{
+        const char *dir = part_folder();
+        struct journal_reading g = { 0 };
+
+        part_write(dir, RUNDIR_JOURNAL, "{\"event\":\"start\"}\n{\"event\":\"end\"}\n", 34);
+        ck_assert_uint_eq(json_array_size(journal_read_on(&g, dir, NULL)), 2);
+        part_write(dir, RUNDIR_JOURNAL, "{\"event\":\"other\"}\n", 18);
+        ck_assert_uint_eq(json_array_size(journal_read_on(&g, dir, NULL)), 1);
+        ck_assert_str_eq(event(g.lines, 0), "other");
+        journal_forget(&g);
+        durable_remove_tree(dir, NULL);
+}
+END_TEST
+
 START_TEST(the_past_is_the_last_landing_and_not_the_highest)
 {
         json_t *lines = json_pack("[{s:i,s:s,s:b,s:i},{s:i,s:s,s:b,s:i},{s:i,s:s,s:b,s:i}]", "stint", 1, "event", "save", "landed", 1,
@@ -153,6 +218,9 @@ int main(void)
 
         tcase_add_test(all, what_was_added_is_read_in_order);
         tcase_add_test(all, a_torn_line_is_closed_and_passed_over);
+        tcase_add_test(all, what_came_since_is_read_on);
+        tcase_add_test(all, a_whole_last_line_without_its_end_counts_once);
+        tcase_add_test(all, a_shorter_journal_is_read_anew);
         tcase_add_test(all, the_past_is_the_last_landing_and_not_the_highest);
         tcase_add_test(all, a_killed_stint_gets_its_verdict_once);
         tcase_add_test(all, every_ending_has_its_word_and_code);
