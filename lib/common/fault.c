@@ -261,19 +261,21 @@ static int act(const struct fault *fault)
 int fault_point(const char *point)
 {
         int now = atomic_load_explicit(&state, memory_order_relaxed), code = 0;
+        const struct fault *due[FAULTS];
+        int n = 0;
 
         if (now == UNREAD)
                 now = read_setting();
         if (now != ARMED)
                 return 0;
         atomic_thread_fence(memory_order_acquire);
-        /* Every fault of this point counts this time, also those behind one that acts. */
-        for (int i = 0; i < fault_count; i++) {
-                struct fault *fault = &faults[i];
-                int failed = 0;
+        /* Every fault of this point counts this time before one acts: who pauses may be passed by another thread. */
+        for (int i = 0; i < fault_count; i++)
+                if (strcmp(faults[i].point, point) == 0 && atomic_fetch_add(&faults[i].reached, 1) + 1 == faults[i].at)
+                        due[n++] = &faults[i];
+        for (int i = 0; i < n; i++) {
+                const int failed = act(due[i]);
 
-                if (strcmp(fault->point, point) == 0 && atomic_fetch_add(&fault->reached, 1) + 1 == fault->at)
-                        failed = act(fault);
                 if (code == 0)
                         code = failed;
         }

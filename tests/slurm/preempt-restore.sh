@@ -11,7 +11,9 @@ cluster_start --stintd KeepStaging=off
 
 train=(--small --steps 300 --eval-every 0 --log-every 0)
 slurm_reference "${train[@]}"
-batch u1 train '#SBATCH --time=10 --ntasks=1 --gres=gpu:1' "$(fault_in 1 restore.mid_read:pause)" \
+# The agent reads ahead, and once more when the program asks before that comes anywhere; neither gets on.
+stuck=$(fault_in 1 restore.mid_read:pause,restore.mid_read:pause@2)
+batch u1 train '#SBATCH --time=10 --ntasks=1 --gres=gpu:1' "$stuck" \
         "stint run --stint-interval=10m -- srun stint exec -- train_lm ${train[*]} --step-ms 60 --out resumed.bin"
 batch u2 urgent '#SBATCH --partition=urgent --exclusive' 'sleep 1'
 submit u1 -w n1 train

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -228,6 +229,29 @@ START_TEST(pause_shows_a_whole_file_and_goes_on_when_it_is_removed)
 }
 END_TEST
 
+static void *reach_once(void *unused)
+{
+        (void)unused;
+        fault_point("save.mid_write");
+        return NULL;
+}
+
+START_TEST(who_pauses_is_the_first_for_whoever_comes_second)
+{
+        char path[600];
+        pthread_t first;
+
+        arm("save.mid_write:pause,save.mid_write:fail=EIO@2");
+        snprintf(path, sizeof path, "%s/save.mid_write.%d", scratch, (int)getpid());
+        ck_assert_int_eq(pthread_create(&first, NULL, reach_once, NULL), 0);
+        while (access(path, F_OK) < 0)
+                sched_yield();
+        ck_assert_int_eq(fault_point("save.mid_write"), EIO);
+        ck_assert_int_eq(unlink(path), 0);
+        pthread_join(first, NULL);
+}
+END_TEST
+
 START_TEST(a_paused_process_can_be_killed)
 {
         char path[600];
@@ -339,6 +363,7 @@ int main(void)
         tcase_add_test(tests, a_delay_is_waited_for_and_then_it_goes_on);
         tcase_add_test(tests, kill_ends_the_process_at_that_point_by_sigkill);
         tcase_add_test(tests, pause_shows_a_whole_file_and_goes_on_when_it_is_removed);
+        tcase_add_test(tests, who_pauses_is_the_first_for_whoever_comes_second);
         tcase_add_test(tests, a_paused_process_can_be_killed);
         tcase_add_test(tests, a_pause_that_cannot_be_shown_is_said_and_holds_nobody);
         tcase_add_test(tests, a_setting_that_cannot_be_read_is_said_once_and_arms_nothing);
