@@ -217,21 +217,41 @@ static int take_in_time(struct run *r, const struct lease_holder *me, struct sti
         return 0;
 }
 
-static int take_lease(struct run *r, struct stint_error *err)
+/* What the lease says of us; -1 when the journal does not tell which stint this would be. */
+static int fill_holder(struct run *r, struct lease_holder *me, struct stint_error *err)
 {
-        struct lease_holder me = { .attending = r->o->attend_fd >= 0 };
         const struct scheduler *s = &r->deadline.scheduler;
-        int code;
 
         r->stint = next_stint(r, err);
         if (r->stint == 0)
                 return -1;
-        lease_self(&me);
-        me.stint = r->stint;
-        snprintf(me.scheduler, sizeof me.scheduler, "%s", s->name);
-        snprintf(me.job, sizeof me.job, "%s", s->job);
-        me.restarts = s->restarts;
-        if (take_in_time(r, &me, err) != 0)
+        *me = (struct lease_holder){ .stint = r->stint, .restarts = s->restarts, .attending = r->o->attend_fd >= 0 };
+        lease_self(me);
+        snprintf(me->scheduler, sizeof me->scheduler, "%s", s->name);
+        snprintf(me->job, sizeof me->job, "%s", s->job);
+        return 0;
+}
+
+int begin_take_done(struct run *r, struct stint_error *err)
+{
+        struct lease_holder me;
+        int rc;
+
+        if (fill_holder(r, &me, err) != 0)
+                return -1;
+        rc = lease_take(&r->lease, r->o->dir, &me, LEASE_TAKE_FREE, &r->other, err);
+        if (rc != 0 && err->code == EBUSY && slurm_says_over(r) > 0)
+                rc = lease_take(&r->lease, r->o->dir, &me, LEASE_TAKE_OTHER, &r->other, err);
+        r->has_lease = rc == 0;
+        return rc;
+}
+
+static int take_lease(struct run *r, struct stint_error *err)
+{
+        struct lease_holder me;
+        int code;
+
+        if (fill_holder(r, &me, err) != 0 || take_in_time(r, &me, err) != 0)
                 return -1;
         r->has_lease = 1;
         code = fault_point("lease.after_take");

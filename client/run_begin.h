@@ -19,6 +19,12 @@ int begin_make_dirs(const char *path, struct stint_error *err);
  */
 int begin_is_needless(struct run *r, int *code);
 
+/*
+ * Takes the lease of a run that is DONE and in which something is left to be removed: no stint begins, and nobody is
+ * waited for.  -1 with EBUSY where somebody has it, or might.  The scheduler must be open.
+ */
+int begin_take_done(struct run *r, struct stint_error *err);
+
 /* Takes the lease and opens the journal: from here on the run is this stint's.  The scheduler must be open. */
 int begin_take(struct run *r, struct stint_error *err);
 

@@ -390,6 +390,14 @@ static int prune_aside(const struct commit *c, const struct catalog *all, enum r
         return rc;
 }
 
+int commit_has_slots(const char *run_dir)
+{
+        char checkpoints[PATH_BYTES];
+
+        return rundir_join(checkpoints, sizeof checkpoints, run_dir, RUNDIR_CHECKPOINTS, NULL, NULL) == 0 &&
+               slots_are_there(checkpoints);
+}
+
 int commit_drop_slots(const struct commit *c, struct stint_error *err)
 {
         char checkpoints[PATH_BYTES];

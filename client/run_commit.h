@@ -46,6 +46,9 @@ int commit_best(const struct commit *c, int64_t *best, struct seal_metric *metri
  */
 int commit_prune(const struct commit *c, struct stint_error *err);
 
+/* 1 when this run has slots; asks for no lease. */
+int commit_has_slots(const char *run_dir);
+
 /* Removes the slots: nothing will be written any more. */
 int commit_drop_slots(const struct commit *c, struct stint_error *err);
 

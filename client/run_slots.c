@@ -147,14 +147,25 @@ int slots_keep(const char *checkpoints, const char *retired, struct stint_error 
         return rc;
 }
 
+static int is_folder(const char *path)
+{
+        struct stat st;
+
+        return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int slots_are_there(const char *checkpoints)
+{
+        char path[PATH_BYTES];
+
+        return rundir_join(path, sizeof path, checkpoints, RUNDIR_SLOTS, NULL, NULL) == 0 && is_folder(path);
+}
+
 int slots_drop(const char *checkpoints, struct stint_error *err)
 {
         char path[PATH_BYTES];
-        struct stat st;
 
         if (rundir_join(path, sizeof path, checkpoints, RUNDIR_SLOTS, NULL, err) != 0)
                 return -1;
-        if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode))
-                return 0;
-        return durable_remove_tree(path, err);
+        return is_folder(path) ? durable_remove_tree(path, err) : 0;
 }

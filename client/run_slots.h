@@ -14,6 +14,9 @@
  */
 int slots_keep(const char *checkpoints, const char *retired, struct stint_error *err);
 
+/* 1 when there is a folder slots/, whatever is in it. */
+int slots_are_there(const char *checkpoints);
+
 /* Removes slots/ with what is in it, if it is there. */
 int slots_drop(const char *checkpoints, struct stint_error *err);
 

@@ -3,6 +3,7 @@
  * run_story: one stint from its first line to its last.  run_stint() at the end of this file is the story; what is
  * above it are its steps, in the order in which they happen.  cmd_run.c calls in.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -425,6 +426,28 @@ static void give_up_slots(struct run *r)
                             r->stint, r->o->dir, err.text);
 }
 
+static int is_done_with_slots(const struct run *r)
+{
+        int64_t step;
+
+        return r->identity.run_id[0] != '\0' && done_read(r->o->dir, &step) && commit_has_slots(r->o->dir);
+}
+
+/* A stint that was killed between DONE and its end came no further; whoever has the lease still does it itself. */
+static void give_up_slots_of_done(struct run *r)
+{
+        struct stint_error err;
+
+        if (loop_open(r, &err) == 0 && find_scheduler(r) == 0 && begin_take_done(r, &err) == 0) {
+                r->ending.complete = 1;
+                give_up_slots(r);
+        } else if (err.code != EBUSY) {
+                log_warning("what is left in %s/" RUNDIR_CHECKPOINTS "/" RUNDIR_SLOTS " is of no use: %s", r->o->dir,
+                            err.text);
+        }
+        loop_break_off(r);
+}
+
 static int end(struct run *r)
 {
         int code;
@@ -455,6 +478,8 @@ int run_stint(const struct run_options *o)
         if (begin_find(&r, &err) != 0)
                 return refuse_to_start(&r, &err);
         if (begin_is_needless(&r, &code)) {
+                if (code == 0 && is_done_with_slots(&r))
+                        give_up_slots_of_done(&r);
                 leave(&r);
                 return code;
         }

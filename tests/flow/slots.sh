@@ -37,6 +37,28 @@ ok all_its_checkpoints_hold stint verify "$run" --all
 ok no_slot_is_left_when_the_run_is_complete test ! -e "$run/checkpoints/slots"
 is "$(count_events "$run" save "$failed")" 0 no_save_failed
 
+# ---- left by a kill --------------------------------------------------------------------------------------------------
+
+# Between DONE and the end of the stint, which removes it: whoever looks next does so instead.
+run=$TEST_DIR/left
+mkdir "$TEST_DIR/left.faults"
+STINT_FAULT=complete.after_done:pause STINT_FAULT_DIR=$TEST_DIR/left.faults start left \
+        "${stint_run[@]}" --stint-dir "$run" -- "${flow_train[@]}" --out "$run.bin"
+wait_for 60 "DONE to be written" reached "$TEST_DIR/left.faults"
+kill_family KILL left
+wait_exit left 30
+find "$TEST_DIR/left.faults" -type f -delete
+ok the_run_is_complete_and_its_slot_is_there test -e "$run/DONE" -a -e "$run/checkpoints/slots"
+run stint run --stint-dir "$run" -- "${flow_train[@]}" --steps 1 --out "$run.bin"
+is "$status" 125 another_command_is_refused
+ok and_removes_nothing test -e "$run/checkpoints/slots"
+run "${stint_run[@]}" --stint-dir "$run" -- "${flow_train[@]}" --out "$run.bin"
+is "$status" 0 whoever_looks_next_has_nothing_to_do
+ok but_to_remove_the_slot test ! -e "$run/checkpoints/slots"
+ok and_gives_the_lease_back test ! -e "$run/lease"
+is "$(count_events "$run" start)" 1 no_stint_was_begun_for_it
+ok all_its_checkpoints_hold_still stint verify "$run" --all
+
 # ---- one that cannot be written ------------------------------------------------------------------------------------
 
 run=$TEST_DIR/fails
