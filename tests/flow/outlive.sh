@@ -85,6 +85,32 @@ for point in save.after_create save.mid_write save.before_sync seal.before_write
         like "$(journal "$TEST_DIR/$point.run" end verdict | sed -n 1p)" "killed; step $step stands" "$point: which the verdict on the killed one says"
 done
 
+# ---- with two saves in flight ----------------------------------------------------------------------------------------
+
+# The second snapshot waits in its image until the write before it is over, so it has no file yet that could be handed over.
+mkdir "$TEST_DIR/two.faults"
+STINT_FAULT=save.mid_write:pause@2,snapshot.after_copy:pause@3 STINT_FAULT_DIR=$TEST_DIR/two.faults start two \
+        stint run --stint-dir "$TEST_DIR/two.run" --stint-interval 60ms -- "${train[@]}" --out "$TEST_DIR/two.bin"
+is_at() # POINT
+{
+        compgen -G "$TEST_DIR/two.faults/$1.*" >/dev/null
+}
+wait_for 60 "the second write to stop" is_at save.mid_write || { diag_file "$TEST_DIR/two.err"; exit 1; }
+older=$(part_of two)
+start two.ask stint save "$TEST_DIR/two.run"
+wait_for 60 "another snapshot, behind it" is_at snapshot.after_copy || { diag_file "$TEST_DIR/two.err"; exit 1; }
+rm "$TEST_DIR/two.faults"/snapshot.after_copy.*
+ok "two: training goes on, with a snapshot that is being written and one that waits" \
+        wait_for 60 "its last step" progress_is "$TEST_DIR/two.run" 60
+is "$(part_of two)" "$older" "two: of which only the older one has files"
+kill_family KILL two
+wait_exit two 30
+wait_exit two.ask 30
+logged "job 4711: step $older, rank 0 of 1: finished: sealed in " "two: stintd writes the rest of that"
+go_on two
+is "$(restored two)" "$older" "two: and the next stint goes on from there"
+is "$(journal "$TEST_DIR/two.run" abandoned_part checkpoint)" "" "two: with nothing to be set aside"
+
 # ---- it is quicker to begin again than stintd is to finish -----------------------------------------------------------
 
 stop_at waits save.mid_write
