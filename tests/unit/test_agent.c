@@ -4,6 +4,7 @@
  * and a restore say to whom, and that it ends when its stdin does.
  */
 #include "agent_talk.h"
+#include "suite.h"
 #include "window.h"
 
 /* ---- a save ------------------------------------------------------------------------------------------------------- */
@@ -860,14 +861,10 @@ START_TEST(nonsense_from_stint_run_ends_the_agent_with_125)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("agent");
-        TCase *all = tcase_create("agent");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "agent");
 
-        signal(SIGPIPE, SIG_IGN);
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_test(all, a_save_is_asked_for_written_sealed_and_its_result_heard);
         tcase_add_test(all, an_unchanged_state_is_sealed_without_a_file);
@@ -895,10 +892,10 @@ int main(void)
         tcase_add_test(all, sigterm_is_reported_and_ends_nothing);
         tcase_add_test(all, at_the_end_of_stdin_programs_are_let_go_and_a_write_in_progress_is_sealed);
         tcase_add_test(all, nonsense_from_stint_run_ends_the_agent_with_125);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(void)
+{
+        signal(SIGPIPE, SIG_IGN);
+        return suite_run("agent", add_tests);
 }

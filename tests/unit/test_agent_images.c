@@ -4,6 +4,7 @@
  * writes of a rank queue, and an image is the program's again only when nobody reads it any more.
  */
 #include "agent_talk.h"
+#include "suite.h"
 
 static unsigned char *second; /* the program's other image */
 
@@ -264,14 +265,10 @@ START_TEST(a_snapshot_that_waits_is_sealed_too_when_stdin_has_ended)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("agent_images");
-        TCase *all = tcase_create("agent_images");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "agent_images");
 
-        signal(SIGPIPE, SIG_IGN);
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_test(all, a_snapshot_in_the_second_image_is_a_whole_file_too);
         tcase_add_test(all, it_is_told_when_the_program_has_another_image_free);
@@ -279,10 +276,10 @@ int main(void)
         tcase_add_test(all, an_image_that_is_being_written_takes_no_other_snapshot);
         tcase_add_test(all, a_save_that_was_given_up_is_told_when_its_writer_has_let_go);
         tcase_add_test(all, a_snapshot_that_waits_is_sealed_too_when_stdin_has_ended);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(void)
+{
+        signal(SIGPIPE, SIG_IGN);
+        return suite_run("agent_images", add_tests);
 }

@@ -3,12 +3,12 @@
  * together. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "agreement.h"
 #include "fake_agent.h"
 #include "fault.h"
 #include "safepoint.h"
+#include "suite.h"
 
 #define RANKS 3
 #define STEPS 12
@@ -439,12 +439,9 @@ START_TEST(when_one_rank_cannot_copy_the_save_fails_for_all_and_training_goes_on
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("agreement");
-        TCase *vector = tcase_create("vector"), *trainings = tcase_create("trainings");
-        SRunner *runner;
-        int failed;
+        TCase *vector = suite_case(suite, "vector"), *trainings = suite_case(suite, "trainings");
 
         tcase_add_test(vector, ranks_that_cannot_be_are_refused);
         tcase_add_test(vector, one_rank_agrees_with_itself);
@@ -459,11 +456,6 @@ int main(void)
         tcase_add_test(trainings, ranks_at_different_steps_are_told_and_nothing_is_saved);
         tcase_add_test(trainings, a_metric_saves_the_very_step_it_belongs_to);
         tcase_add_test(trainings, when_one_rank_cannot_copy_the_save_fails_for_all_and_training_goes_on);
-        suite_add_tcase(suite, vector);
-        suite_add_tcase(suite, trainings);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("agreement", add_tests)

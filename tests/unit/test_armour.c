@@ -3,9 +3,9 @@
  * one. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "armour.h"
+#include "suite.h"
 
 static size_t as_lines(char *out, uint32_t node, const void *message, size_t n)
 {
@@ -255,12 +255,9 @@ START_TEST(only_the_exact_form_is_a_line_of_ours)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("armour");
-        TCase *tcase = tcase_create("armour");
-        SRunner *runner;
-        int failed;
+        TCase *tcase = suite_case(suite, "armour");
 
         tcase_add_test(tcase, bytes_of_every_length_come_back_as_they_went);
         tcase_add_test(tcase, a_line_is_text_that_says_whose_it_is);
@@ -270,10 +267,6 @@ int main(void)
         tcase_add_test(tcase, what_others_write_between_is_passed_over);
         tcase_add_test(tcase, a_whole_message_is_checked);
         tcase_add_test(tcase, only_the_exact_form_is_a_line_of_ours);
-        suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("armour", add_tests)

@@ -2,8 +2,8 @@
 /* test_blocks: every block is taken once, who waits for some gets them or hears why not, and a window holds. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include "blocks.h"
+#include "suite.h"
 
 #define MOST 64
 
@@ -136,12 +136,9 @@ START_TEST(threads_that_wait_for_the_window_end_when_they_are_stopped)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("blocks");
-        TCase *all = tcase_create("blocks");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "blocks");
 
         tcase_add_checked_fixture(all, set_up, NULL);
         tcase_add_loop_test(all, every_block_is_taken_once_and_all_are_awaited, 0,
@@ -149,10 +146,6 @@ int main(void)
         tcase_add_test(all, the_first_failure_stops_all_and_is_told_to_who_waits);
         tcase_add_test(all, no_block_beyond_the_window_is_begun);
         tcase_add_test(all, threads_that_wait_for_the_window_end_when_they_are_stopped);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("blocks", add_tests)

@@ -7,6 +7,7 @@
 #include "example_part.h"
 #include "run_behind.h"
 #include "run_candidates.h"
+#include "suite.h"
 
 /* A whole checkpoint; ranks from p. */
 static void whole(const char *run, const struct example_part *p)
@@ -186,12 +187,9 @@ START_TEST(a_step_that_landed_is_missed_unless_it_is_there_or_was_set_aside)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("catalog");
-        TCase *all = tcase_create("catalog");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "catalog");
 
         tcase_add_test(all, no_folder_is_an_empty_catalog);
         tcase_add_test(all, whole_ones_come_first_and_the_newest_of_them_before_all);
@@ -199,10 +197,6 @@ int main(void)
         tcase_add_test(all, best_is_the_lowest_loss_and_of_equals_the_older);
         tcase_add_test(all, a_step_that_landed_is_missed_unless_it_is_there_or_was_set_aside);
         tcase_add_test(all, a_restore_takes_the_newest_of_this_run_and_of_as_many_ranks);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("catalog", add_tests)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
+#include "suite.h"
 #include "wire.h"
 
 static void pair(int fds[2], int flags)
@@ -529,12 +530,9 @@ static int under_valgrind(void)
         return preloaded && strstr(preloaded, "/vgpreload_");
 }
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("channel");
-        TCase *all = tcase_create("channel");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "channel");
 
         tcase_add_test(all, a_message_arrives_as_one_whole);
         tcase_add_test(all, messages_that_cannot_be_are_not_sent);
@@ -559,10 +557,6 @@ int main(void)
         tcase_add_test(all, waiting_goes_on_after_a_signal);
         tcase_add_test(all, memory_has_its_size_zeros_and_keeps_both);
         tcase_add_test(all, memory_of_no_fixed_size_is_refused);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("channel", add_tests)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "checksum.h"
+#include "suite.h"
 
 START_TEST(the_values_are_those_of_xxh3)
 {
@@ -141,12 +142,9 @@ START_TEST(anything_but_16_lower_case_digits_is_refused)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("checksum");
-        TCase *tests = tcase_create("checksum");
-        SRunner *runner = srunner_create(suite);
-        int failed;
+        TCase *tests = suite_case(suite, "checksum");
 
         tcase_add_test(tests, the_values_are_those_of_xxh3);
         tcase_add_test(tests, pieces_of_any_size_give_the_hash_of_the_whole);
@@ -156,9 +154,6 @@ int main(void)
         tcase_add_test(tests, where_the_bytes_lie_does_not_matter);
         tcase_add_test(tests, a_hash_is_written_as_16_digits_and_read_back);
         tcase_add_test(tests, anything_but_16_lower_case_digits_is_refused);
-        suite_add_tcase(suite, tests);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("checksum", add_tests)

@@ -13,6 +13,7 @@
 #include "copy.h"
 #include "cores.h"
 #include "stream.h"
+#include "suite.h"
 
 #define ARENA ((size_t)24 << 20)
 #define GUARD 0xa5
@@ -352,12 +353,9 @@ START_TEST(a_quota_is_cores_rounded_up)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("copy");
-        TCase *all = tcase_create("all");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "all");
 
         tcase_add_checked_fixture(all, setup, teardown);
         tcase_set_timeout(all, 120);
@@ -373,10 +371,6 @@ int main(void)
         tcase_add_test(all, the_number_of_threads_can_be_asked_for);
         tcase_add_loop_test(all, a_number_of_threads_that_cannot_be_is_refused_and_does_not_count, 0, 6);
         tcase_add_test(all, a_quota_is_cores_rounded_up);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("copy", add_tests)

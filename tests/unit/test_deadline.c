@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "deadline.h"
+#include "suite.h"
 
 #define S CLOCK_SECOND
 
@@ -513,12 +514,9 @@ START_TEST(a_higher_cost_never_means_a_later_save)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("deadline");
-        TCase *all = tcase_create("deadline");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "deadline");
 
         tcase_add_test(all, the_lead_is_the_sum_of_what_was_measured);
         tcase_add_test(all, a_write_that_stintd_can_finish_is_not_in_the_lead);
@@ -545,10 +543,6 @@ int main(void)
         tcase_add_test(all, reasons_and_causes_have_words_and_come_back);
         tcase_add_test(all, any_numbers_make_a_plan_that_holds);
         tcase_add_test(all, a_higher_cost_never_means_a_later_save);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("deadline", add_tests)

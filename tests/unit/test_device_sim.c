@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "clock.h"
 #include "device.h"
+#include "suite.h"
 
 static struct stint_error err;
 
@@ -159,12 +160,9 @@ START_TEST(a_setting_that_cannot_be_read_gives_no_device)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("device_sim");
-        TCase *all = tcase_create("all");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "all");
 
         tcase_add_checked_fixture(all, setup, setup);
         tcase_add_test(all, what_is_written_is_read_back);
@@ -175,10 +173,6 @@ int main(void)
         tcase_add_test(all, the_copy_that_was_asked_to_fail_fails_and_no_other);
         tcase_add_test(all, a_copy_takes_the_delay_that_was_asked_for);
         tcase_add_test(all, a_setting_that_cannot_be_read_gives_no_device);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("device_sim", add_tests)

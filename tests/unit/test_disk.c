@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "disk.h"
+#include "suite.h"
 
 #define BYTES (3 * DISK_UNIT + 77)
 
@@ -163,12 +164,9 @@ START_TEST(a_descriptor_that_cannot_be_written_says_which_file)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("disk");
-        TCase *all = tcase_create("disk");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "disk");
 
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_loop_test(all, a_file_with_an_odd_end_is_written_whole, 0, 2);
@@ -177,10 +175,6 @@ int main(void)
         tcase_add_test(all, memory_that_cannot_be_read_into_directly_is_read_into_all_the_same);
         tcase_add_test(all, a_file_of_any_size_is_made_to_fit);
         tcase_add_test(all, a_descriptor_that_cannot_be_written_says_which_file);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("disk", add_tests)

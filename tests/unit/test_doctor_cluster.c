@@ -3,9 +3,9 @@
 #include <check.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "doctor.h"
+#include "suite.h"
 
 /* What was found, a line each: "warning preemption: ...". */
 static char found[8000];
@@ -180,12 +180,9 @@ START_TEST(what_an_admin_must_leave_as_it_is_is_told)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("doctor_cluster");
-        TCase *all = tcase_create("doctor_cluster");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "doctor_cluster");
 
         tcase_add_test(all, a_cluster_that_is_good_to_checkpoints_gives_no_warning);
         tcase_add_test(all, without_a_grace_only_kill_wait_remains);
@@ -196,10 +193,6 @@ int main(void)
         tcase_add_test(all, a_wait_that_is_short_already_is_left_alone);
         tcase_add_test(all, a_partition_that_there_is_not_is_told_and_nothing_is_said_of_it);
         tcase_add_test(all, what_an_admin_must_leave_as_it_is_is_told);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("doctor_cluster", add_tests)

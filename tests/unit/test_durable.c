@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "durable.h"
+#include "suite.h"
 
 static char scratch[512];
 static struct stint_error err;
@@ -589,12 +590,9 @@ START_TEST(remove_tells_what_it_may_not_remove)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("durable");
-        TCase *tests = tcase_create("durable");
-        SRunner *runner = srunner_create(suite);
-        int failed;
+        TCase *tests = suite_case(suite, "durable");
 
         tcase_add_checked_fixture(tests, set_up, tear_down);
         tcase_add_test(tests, bytes_written_at_an_offset_are_read_back_from_there);
@@ -623,9 +621,6 @@ int main(void)
         tcase_add_test(tests, remove_refuses_what_is_no_directory);
         tcase_add_test(tests, remove_refuses_what_is_too_deep_to_be_ours);
         tcase_add_test(tests, remove_tells_what_it_may_not_remove);
-        suite_add_tcase(suite, tests);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("durable", add_tests)

@@ -2,10 +2,10 @@
 /* test_duration: which words are a time or a size, which are not, and how both are shown. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "clock.h"
 #include "duration.h"
+#include "suite.h"
 
 #define S CLOCK_SECOND
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -255,12 +255,9 @@ START_TEST(a_size_is_shown_in_the_largest_unit_that_fits)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("duration");
-        TCase *tests = tcase_create("duration");
-        SRunner *runner = srunner_create(suite);
-        int failed;
+        TCase *tests = suite_case(suite, "duration");
 
         tcase_add_test(tests, a_bare_number_is_seconds);
         tcase_add_test(tests, every_unit_is_known);
@@ -278,9 +275,6 @@ int main(void)
         tcase_add_test(tests, what_is_no_size_is_refused_and_changes_nothing);
         tcase_add_test(tests, a_size_never_overflows);
         tcase_add_test(tests, a_size_is_shown_in_the_largest_unit_that_fits);
-        suite_add_tcase(suite, tests);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("duration", add_tests)

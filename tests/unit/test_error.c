@@ -2,9 +2,9 @@
 /* test_error: what struct stint_error holds after each way of filling it. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "error.h"
+#include "suite.h"
 
 START_TEST(a_failure_is_minus_one_with_its_code_its_sentence_and_errno)
 {
@@ -139,12 +139,9 @@ START_TEST(clearing_empties_it)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("error");
-        TCase *tests = tcase_create("error");
-        SRunner *runner = srunner_create(suite);
-        int failed;
+        TCase *tests = suite_case(suite, "error");
 
         tcase_add_test(tests, a_failure_is_minus_one_with_its_code_its_sentence_and_errno);
         tcase_add_test(tests, a_failed_system_call_ends_with_the_words_of_its_errno);
@@ -156,9 +153,6 @@ int main(void)
         tcase_add_test(tests, a_cut_never_halves_a_character);
         tcase_add_test(tests, a_whole_character_at_the_end_of_a_cut_sentence_stays);
         tcase_add_test(tests, clearing_empties_it);
-        suite_add_tcase(suite, tests);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("error", add_tests)

@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "durable.h"
 #include "fault.h"
+#include "suite.h"
 
 #define LONGEST_MS 30000 /* no event of these tests takes that long, on any machine */
 
@@ -346,12 +347,9 @@ START_TEST(a_setting_with_too_many_faults_or_bytes_is_refused)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("fault");
-        TCase *tests = tcase_create("fault");
-        SRunner *runner = srunner_create(suite);
-        int failed;
+        TCase *tests = suite_case(suite, "fault");
 
         tcase_add_checked_fixture(tests, set_up, tear_down);
         tcase_add_test(tests, nothing_set_is_nothing_armed);
@@ -369,9 +367,6 @@ int main(void)
         tcase_add_test(tests, a_setting_that_cannot_be_read_is_said_once_and_arms_nothing);
         tcase_add_test(tests, a_pause_without_a_directory_is_refused);
         tcase_add_test(tests, a_setting_with_too_many_faults_or_bytes_is_refused);
-        suite_add_tcase(suite, tests);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("fault", add_tests)

@@ -9,6 +9,7 @@
 #include "fake_agent.h"
 #include "fault.h"
 #include "safepoint.h"
+#include "suite.h"
 
 #define TENSORS 6
 
@@ -341,12 +342,9 @@ START_TEST(a_device_that_fails_in_its_midst_is_told)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("fed");
-        TCase *all = tcase_create("fed");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "fed");
 
         tcase_add_checked_fixture(all, setup, teardown);
         tcase_add_loop_test(all, every_byte_comes_to_its_place, 0, (int)(sizeof rings / sizeof rings[0]));
@@ -360,10 +358,6 @@ int main(void)
         tcase_add_loop_test(all, a_copy_that_fails_is_told_to_both_sides, 0, (int)(sizeof faults / sizeof faults[0]));
         tcase_add_test(all, memory_of_a_device_is_filled_piece_by_piece);
         tcase_add_test(all, a_device_that_fails_in_its_midst_is_told);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("fed", add_tests)

@@ -14,6 +14,7 @@
 #include "fault.h"
 #include "feed.h"
 #include "rundir.h"
+#include "suite.h"
 
 #define STEP 40
 #define MIB ((int64_t)1 << 20)
@@ -206,12 +207,9 @@ START_TEST(a_seal_of_another_file_is_damage_before_anything_is_shown)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("feed");
-        TCase *all = tcase_create("feed");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "feed");
 
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_test(all, the_program_gets_the_bytes_that_were_saved);
@@ -220,10 +218,6 @@ int main(void)
         tcase_add_test(all, nobody_waits_for_a_program_that_takes_no_more);
         tcase_add_test(all, one_that_is_stopped_before_it_begins_ends_at_once);
         tcase_add_test(all, a_seal_of_another_file_is_damage_before_anything_is_shown);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("feed", add_tests)

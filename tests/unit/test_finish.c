@@ -13,6 +13,7 @@
 #include "example_image.h"
 #include "finish.h"
 #include "image.h"
+#include "suite.h"
 
 #define BYTES ((UINT64_C(9) << 20) + 4097) /* more than one piece, and an odd end */
 
@@ -276,12 +277,9 @@ START_TEST(a_file_that_has_no_room_is_not_sealed)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("finish");
-        TCase *tcase = tcase_create("finish");
-        SRunner *runner;
-        int failed;
+        TCase *tcase = suite_case(suite, "finish");
 
         tcase_add_checked_fixture(tcase, set_up, clean_up);
         tcase_add_test(tcase, a_write_that_had_not_begun_is_written_whole);
@@ -298,10 +296,6 @@ int main(void)
         tcase_add_loop_test(tcase, a_descriptor_that_is_not_open_for_both_is_refused, 0, 4);
         tcase_add_loop_test(tcase, a_table_that_does_not_hold_is_not_followed, 0, 7);
         tcase_add_test(tcase, a_file_that_has_no_room_is_not_sealed);
-        suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? 1 : 0;
 }
+
+SUITE_MAIN("finish", add_tests)

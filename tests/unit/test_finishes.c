@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "finishes.h"
 #include "log.h"
+#include "suite.h"
 
 #define PLENTY (600 * CLOCK_SECOND)
 
@@ -250,12 +251,9 @@ START_TEST(what_nobody_asked_for_is_closed)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("finishes");
-        TCase *tcase = tcase_create("finishes");
-        SRunner *runner;
-        int failed;
+        TCase *tcase = suite_case(suite, "finishes");
 
         tcase_add_checked_fixture(tcase, set_up, NULL);
         tcase_add_test(tcase, one_that_is_written_is_told_once_and_lets_its_descriptors_go);
@@ -265,10 +263,6 @@ int main(void)
         tcase_add_test(tcase, an_end_waits_for_what_is_written_and_not_for_what_hangs);
         tcase_add_test(tcase, a_user_cannot_hand_over_without_end);
         tcase_add_test(tcase, what_nobody_asked_for_is_closed);
-        suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? 1 : 0;
 }
+
+SUITE_MAIN("finishes", add_tests)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frame.h"
+#include "suite.h"
 
 #define MESSAGES 4
 
@@ -221,12 +222,9 @@ START_TEST(random_streams_break_nothing)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("frame");
-        TCase *all = tcase_create("frame");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "frame");
 
         tcase_add_test(all, messages_come_out_whole_wherever_the_stream_is_cut_in_two);
         tcase_add_test(all, messages_come_out_whole_in_pieces_of_any_one_size);
@@ -236,10 +234,6 @@ int main(void)
         tcase_add_test(all, a_stream_that_was_wrong_once_stays_refused);
         tcase_add_test(all, a_receiver_that_fails_ends_the_stream);
         tcase_add_test(all, random_streams_break_nothing);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("frame", add_tests)

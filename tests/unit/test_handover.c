@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "handover.h"
 #include "node.h"
+#include "suite.h"
 #include "wire.h"
 
 #define GIB (UINT64_C(1) << 30)
@@ -225,12 +226,9 @@ START_TEST(the_time_is_short_and_has_a_limit)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("handover");
-        TCase *tcase = tcase_create("handover");
-        SRunner *runner;
-        int failed;
+        TCase *tcase = suite_case(suite, "handover");
 
         tcase_add_checked_fixture(tcase, set_up, clean_up);
         tcase_add_test(tcase, a_write_is_told_with_both_descriptors_and_marked);
@@ -240,10 +238,6 @@ int main(void)
         tcase_add_loop_test(tcase, nor_is_a_stintd_that_is_gone, 0, 2);
         tcase_add_loop_test(tcase, without_a_stintd_that_goes_on_nothing_is_marked, 0, 2);
         tcase_add_test(tcase, the_time_is_short_and_has_a_limit);
-        suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? 1 : 0;
 }
+
+SUITE_MAIN("handover", add_tests)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_histogram: buckets, their edges, and quantiles against sorted durations. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 #include "histogram.h"
+#include "suite.h"
 
 static int64_t quantile_of_one(int64_t ns)
 {
@@ -137,12 +137,9 @@ START_TEST(what_was_added_since_a_copy_is_told_apart)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("histogram");
-        TCase *tests = tcase_create("histogram");
-        SRunner *runner = srunner_create(suite);
-        int failed;
+        TCase *tests = suite_case(suite, "histogram");
 
         tcase_add_test(tests, nothing_added_has_no_quantile);
         tcase_add_test(tests, a_duration_is_never_told_too_low_and_at_most_a_quarter_too_high);
@@ -153,9 +150,6 @@ int main(void)
         tcase_add_test(tests, every_percent_of_a_hundred_different_ones_is_its_own);
         tcase_add_test(tests, counts_beyond_32_bits_in_all_still_add_up);
         tcase_add_test(tests, what_was_added_since_a_copy_is_told_apart);
-        suite_add_tcase(suite, tests);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("histogram", add_tests)

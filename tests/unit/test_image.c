@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "checksum.h"
 #include "image.h"
+#include "suite.h"
 #include "table.h"
 
 #define RECORD 248
@@ -453,12 +454,9 @@ START_TEST(a_file_that_cannot_be_read_is_not_called_damaged)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("image");
-        TCase *all = tcase_create("image");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "image");
 
         tcase_add_test(all, hashing_fills_the_seal_and_the_hashes);
         tcase_add_test(all, the_root_and_the_rest_are_what_the_format_says);
@@ -474,10 +472,6 @@ int main(void)
         tcase_add_loop_test(all, a_source_and_any_number_of_threads_give_the_same_hashes, 0, THREAD_COUNTS);
         tcase_add_loop_test(all, a_source_that_fails_is_told_and_is_no_damage, 0, THREAD_COUNTS);
         tcase_add_test(all, a_file_that_cannot_be_read_is_not_called_damaged);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("image", add_tests)

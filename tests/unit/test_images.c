@@ -9,6 +9,7 @@
 #include "fake_agent.h"
 #include "fault.h"
 #include "safepoint.h"
+#include "suite.h"
 
 static struct fake_agent agent;
 static float weights[1000];
@@ -211,12 +212,9 @@ START_TEST(a_second_image_that_is_not_like_the_first_is_not_used)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("images");
-        TCase *all = tcase_create("images");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "images");
 
         tcase_add_checked_fixture(all, setup, teardown);
         tcase_add_test(all, a_second_save_takes_the_other_image_while_the_first_is_written);
@@ -226,10 +224,6 @@ int main(void)
         tcase_add_test(all, a_new_layout_begins_with_new_images);
         tcase_add_test(all, the_best_is_the_better_of_two_on_their_way);
         tcase_add_test(all, a_second_image_that_is_not_like_the_first_is_not_used);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("images", add_tests)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_job: a job's states as stintd has them, and what an agent's numbers may do to it. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 #include "job.h"
+#include "suite.h"
 #include "users.h"
 
 #define S CLOCK_SECOND
@@ -244,12 +244,9 @@ START_TEST(a_user_is_forgotten_a_minute_after_he_was_last_heard)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("job");
-        TCase *all = tcase_create("job");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "job");
 
         tcase_add_test(all, a_save_goes_from_training_to_saving_to_landed);
         tcase_add_test(all, nothing_lands_that_was_not_saving);
@@ -264,10 +261,6 @@ int main(void)
         tcase_add_test(all, a_process_without_a_job_is_called_by_its_number_and_user);
         tcase_add_test(all, a_user_who_says_too_much_waits_and_others_do_not);
         tcase_add_test(all, a_user_is_forgotten_a_minute_after_he_was_last_heard);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("job", add_tests)

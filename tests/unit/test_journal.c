@@ -5,6 +5,7 @@
 #include "example_part.h"
 #include "run_journal.h"
 #include "run_verdict.h"
+#include "suite.h"
 
 static const char *event(json_t *lines, size_t i)
 {
@@ -209,12 +210,9 @@ START_TEST(every_ending_has_its_word_and_code)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("journal");
-        TCase *all = tcase_create("journal");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "journal");
 
         tcase_add_test(all, what_was_added_is_read_in_order);
         tcase_add_test(all, a_torn_line_is_closed_and_passed_over);
@@ -224,10 +222,6 @@ int main(void)
         tcase_add_test(all, the_past_is_the_last_landing_and_not_the_highest);
         tcase_add_test(all, a_killed_stint_gets_its_verdict_once);
         tcase_add_test(all, every_ending_has_its_word_and_code);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("journal", add_tests)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "channel.h"
 #include "layout.h"
+#include "suite.h"
 
 static struct layout layout;
 static struct stint_error err;
@@ -284,12 +285,9 @@ START_TEST(very_many_tensors_are_found_by_name)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("layout");
-        TCase *all = tcase_create("all");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "all");
 
         tcase_add_checked_fixture(all, setup, teardown);
         tcase_add_test(all, a_tensor_is_found_under_its_name_in_the_order_of_attaching);
@@ -301,10 +299,6 @@ int main(void)
         tcase_add_test(all, a_table_that_leaves_its_image_is_refused);
         tcase_add_test(all, what_is_carried_along_is_claimed_once_and_only_by_what_fits);
         tcase_add_test(all, very_many_tensors_are_found_by_name);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("layout", add_tests)

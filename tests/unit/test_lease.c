@@ -5,6 +5,7 @@
 #include "durable.h"
 #include "example_part.h"
 #include "run_lease.h"
+#include "suite.h"
 
 static struct lease_holder me(void)
 {
@@ -221,12 +222,9 @@ START_TEST(of_many_starters_one_wins)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("lease");
-        TCase *all = tcase_create("lease");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "lease");
 
         tcase_add_test(all, a_second_is_refused_and_told_who_holds_it);
         tcase_add_test(all, the_epoch_grows_over_a_release_too);
@@ -236,10 +234,6 @@ int main(void)
         tcase_add_test(all, a_holder_whose_job_is_over_is_replaced_unless_somebody_was_quicker);
         tcase_add_test(all, who_lost_it_sees_that_and_leaves_it_alone);
         tcase_add_test(all, of_many_starters_one_wins);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("lease", add_tests)

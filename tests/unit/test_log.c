@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "clock.h"
 #include "log.h"
+#include "suite.h"
 
 static int stderr_kept = -1, pipe_end = -1;
 static char caught[16384];
@@ -226,12 +227,9 @@ START_TEST(a_time_is_written_in_utc_with_milliseconds)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("log");
-        TCase *tests = tcase_create("log");
-        SRunner *runner = srunner_create(suite);
-        int failed;
+        TCase *tests = suite_case(suite, "log");
 
         tcase_add_checked_fixture(tests, set_up, tear_down);
         tcase_add_test(tests, a_line_begins_with_the_name_of_its_program);
@@ -248,9 +246,6 @@ int main(void)
         tcase_add_test(tests, bytes_that_are_not_utf8_are_escaped);
         tcase_add_test(tests, a_small_buffer_holds_whole_characters_and_escapes);
         tcase_add_test(tests, a_time_is_written_in_utc_with_milliseconds);
-        suite_add_tcase(suite, tests);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("log", add_tests)

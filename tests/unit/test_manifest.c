@@ -5,6 +5,7 @@
 #include "durable.h"
 #include "example_part.h"
 #include "manifest.h"
+#include "suite.h"
 
 static const struct example_part three = { .step = 1200, .stint = 7, .lineage = 2, .ranks = 3, .loss = 0.1 };
 
@@ -215,12 +216,9 @@ START_TEST(no_manifest_is_told_from_a_damaged_one)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("manifest");
-        TCase *all = tcase_create("manifest");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "manifest");
 
         tcase_add_test(all, comes_back_as_it_was_written);
         tcase_add_test(all, every_changed_byte_is_found);
@@ -230,10 +228,6 @@ int main(void)
         tcase_add_test(all, an_intact_checkpoint_verifies);
         tcase_add_test(all, damage_anywhere_is_found);
         tcase_add_test(all, no_manifest_is_told_from_a_damaged_one);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("manifest", add_tests)

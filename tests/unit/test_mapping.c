@@ -3,12 +3,12 @@
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "channel.h"
 #include "mapping.h"
+#include "suite.h"
 
 #define BYTES ((size_t)40 << 20) /* of more than one piece */
 
@@ -141,12 +141,9 @@ START_TEST(what_cannot_be_mapped_is_an_error_and_prepared_without_one)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("mapping");
-        TCase *all = tcase_create("mapping");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "mapping");
 
         tcase_add_test(all, what_was_prepared_is_taken_as_it_is);
         tcase_add_test(all, another_image_is_mapped_anew_and_the_first_let_go_of);
@@ -154,10 +151,6 @@ int main(void)
         tcase_add_test(all, without_anything_prepared_it_is_mapped_when_it_is_taken);
         tcase_add_test(all, what_was_prepared_in_vain_is_let_go_of);
         tcase_add_test(all, what_cannot_be_mapped_is_an_error_and_prepared_without_one);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("mapping", add_tests)

@@ -8,6 +8,7 @@
 #include "run_measured.h"
 #include "run_verdict.h"
 #include "rundir.h"
+#include "suite.h"
 
 #define S CLOCK_SECOND
 
@@ -159,12 +160,9 @@ START_TEST(a_day_without_a_failure_is_assumed_and_what_was_seen_counts_beside_it
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("measured");
-        TCase *all = tcase_create("all");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "all");
 
         tcase_add_test(all, one_save_is_taken_as_it_is);
         tcase_add_test(all, the_worst_of_a_few_counts_and_is_not_forgotten);
@@ -173,10 +171,6 @@ int main(void)
         tcase_add_test(all, it_goes_through_its_file_and_goes_on_where_it_was);
         tcase_add_test(all, a_file_that_is_none_of_ours_is_nothing_measured);
         tcase_add_test(all, a_day_without_a_failure_is_assumed_and_what_was_seen_counts_beside_it);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("measured", add_tests)

@@ -15,6 +15,7 @@
 #include "channel.h"
 #include "durable.h"
 #include "memory.h"
+#include "suite.h"
 
 static char root[64], membership[128];
 
@@ -318,12 +319,9 @@ START_TEST(where_no_memory_can_be_had_it_is_an_error)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("memory");
-        TCase *all = tcase_create("memory"), *pages = tcase_create("pages");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "memory"), *pages = suite_case(suite, "pages");
 
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_test(all, there_is_memory_on_a_machine_that_runs_this);
@@ -331,7 +329,6 @@ int main(void)
         tcase_add_test(all, page_cache_that_can_be_given_up_is_not_missing);
         tcase_add_test(all, the_memory_controller_of_version_1_has_other_names);
         tcase_add_test(all, where_nothing_is_limited_or_known_there_is_no_answer);
-        suite_add_tcase(suite, all);
         tcase_add_checked_fixture(pages, set_up_pages, clean_up_pages);
         tcase_add_test(pages, memory_is_mapped_where_large_pages_fit_and_nothing_else_is);
         tcase_add_test(pages, what_cannot_be_mapped_leaves_nothing_behind);
@@ -341,10 +338,6 @@ int main(void)
         tcase_add_test(pages, where_there_are_no_large_pages_it_is_said);
         tcase_add_test(pages, at_an_odd_address_pages_are_small);
         tcase_add_loop_test(pages, where_no_memory_can_be_had_it_is_an_error, MEMORY_LARGE, MEMORY_TOUCH);
-        suite_add_tcase(suite, pages);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("memory", add_tests)

@@ -2,9 +2,9 @@
 /* test_names: the words for enums, and which names a tensor may have. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "names.h"
+#include "suite.h"
 
 START_TEST(every_dtype_has_its_own_word_and_its_size)
 {
@@ -155,12 +155,9 @@ START_TEST(a_name_has_at_most_255_bytes)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("names");
-        TCase *tests = tcase_create("names");
-        SRunner *runner = srunner_create(suite);
-        int failed;
+        TCase *tests = suite_case(suite, "names");
 
         tcase_add_test(tests, every_dtype_has_its_own_word_and_its_size);
         tcase_add_test(tests, a_value_that_is_no_dtype_has_no_word_and_no_size);
@@ -170,9 +167,6 @@ int main(void)
         tcase_add_test(tests, a_name_has_components_of_utf8);
         tcase_add_test(tests, a_name_that_breaks_a_rule_is_refused_with_that_rule);
         tcase_add_test(tests, a_name_has_at_most_255_bytes);
-        suite_add_tcase(suite, tests);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("names", add_tests)

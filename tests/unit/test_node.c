@@ -10,6 +10,7 @@
 #include "channel.h"
 #include "clock.h"
 #include "node.h"
+#include "suite.h"
 
 START_TEST(a_pattern_has_the_node_in_it)
 {
@@ -113,22 +114,15 @@ START_TEST(a_path_that_no_socket_can_have_is_refused)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("node");
-        TCase *all = tcase_create("node");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "node");
 
         tcase_add_test(all, a_pattern_has_the_node_in_it);
         tcase_add_test(all, a_pattern_that_does_not_hold_is_refused);
         tcase_add_test(all, slurmd_names_the_node_and_else_the_host_does);
         tcase_add_test(all, a_socket_under_a_path_brings_messages_and_who_sent_them);
         tcase_add_test(all, a_path_that_no_socket_can_have_is_refused);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("node", add_tests)

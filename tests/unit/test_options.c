@@ -11,6 +11,7 @@
 #include "flags.h"
 #include "nearest.h"
 #include "options.h"
+#include "suite.h"
 
 #define S CLOCK_SECOND
 #define MOST_WORDS 16
@@ -275,12 +276,9 @@ START_TEST(help_is_left_to_the_caller)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("options");
-        TCase *tests = tcase_create("options");
-        SRunner *runner = srunner_create(suite);
-        int failed;
+        TCase *tests = suite_case(suite, "options");
 
         tcase_add_test(tests, without_options_everything_has_its_default);
         tcase_add_test(tests, a_value_stands_behind_an_equals_sign_or_is_the_next_word);
@@ -296,9 +294,6 @@ int main(void)
         tcase_add_test(tests, the_nearest_name_begins_the_same_or_differs_by_little);
         tcase_add_test(tests, words_of_a_verb_may_stand_between_its_options);
         tcase_add_test(tests, help_is_left_to_the_caller);
-        suite_add_tcase(suite, tests);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("options", add_tests)

@@ -14,6 +14,7 @@
 #include "run_pending.h"
 #include "rundir.h"
 #include "seal.h"
+#include "suite.h"
 
 static char run[64];
 
@@ -134,12 +135,9 @@ START_TEST(a_stint_that_nobody_wants_any_more_does_not_wait)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("pending");
-        TCase *tcase = tcase_create("pending");
-        SRunner *runner;
-        int failed;
+        TCase *tcase = suite_case(suite, "pending");
 
         tcase_add_checked_fixture(tcase, set_up, clean_up);
         tcase_add_test(tcase, what_is_promised_is_waited_for_and_no_longer);
@@ -147,10 +145,6 @@ int main(void)
         tcase_add_test(tcase, a_rank_without_a_seal_is_not_waited_for);
         tcase_add_test(tcase, a_run_without_parts_is_not_either);
         tcase_add_test(tcase, a_stint_that_nobody_wants_any_more_does_not_wait);
-        suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? 1 : 0;
 }
+
+SUITE_MAIN("pending", add_tests)

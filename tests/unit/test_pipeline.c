@@ -17,6 +17,7 @@
 #include "example_save.h"
 #include "image.h"
 #include "pipeline.h"
+#include "suite.h"
 
 static char path[64];
 static int fd;
@@ -264,12 +265,9 @@ START_TEST(a_table_that_does_not_hold_ends_both_sides)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("pipeline");
-        TCase *all = tcase_create("pipeline");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "pipeline");
 
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_loop_test(all, an_image_in_memory_is_written_with_its_hashes, 0, 3);
@@ -278,10 +276,6 @@ int main(void)
         tcase_add_test(all, a_disk_that_fails_ends_both_sides);
         tcase_add_test(all, a_save_that_is_given_up_ends_at_the_next_block);
         tcase_add_test(all, a_table_that_does_not_hold_ends_both_sides);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("pipeline", add_tests)

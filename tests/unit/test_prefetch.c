@@ -13,6 +13,7 @@
 #include "prefetch.h"
 #include "recall.h"
 #include "rundir.h"
+#include "suite.h"
 
 #define STEP 40
 #define RANKS 3
@@ -337,12 +338,9 @@ START_TEST(what_is_no_name_of_a_checkpoint_is_not_opened)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("prefetch");
-        TCase *all = tcase_create("prefetch");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "prefetch");
 
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_test(all, what_was_read_is_there_when_it_is_taken_and_only_once);
@@ -357,10 +355,6 @@ int main(void)
         tcase_add_test(all, what_nobody_asks_for_is_let_go_of_after_a_while);
         tcase_add_test(all, what_would_fill_the_memory_is_not_read);
         tcase_add_test(all, what_is_no_name_of_a_checkpoint_is_not_opened);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("prefetch", add_tests)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "clock.h"
 #include "print.h"
+#include "suite.h"
 
 #define S CLOCK_SECOND
 
@@ -216,12 +217,9 @@ START_TEST(a_member_that_is_missing_or_of_another_kind_is_what_was_assumed)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("print");
-        TCase *tests = tcase_create("print");
-        SRunner *runner = srunner_create(suite);
-        int failed;
+        TCase *tests = suite_case(suite, "print");
 
         tcase_add_test(tests, columns_are_as_wide_as_their_widest_cell);
         tcase_add_test(tests, a_cell_that_is_not_known_is_a_dash);
@@ -237,9 +235,6 @@ int main(void)
         tcase_add_test(tests, a_time_is_read_back_as_it_was_written);
         tcase_add_test(tests, no_colour_goes_to_what_is_no_terminal);
         tcase_add_test(tests, a_member_that_is_missing_or_of_another_kind_is_what_was_assumed);
-        suite_add_tcase(suite, tests);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("print", add_tests)

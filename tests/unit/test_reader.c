@@ -15,6 +15,7 @@
 #include "fault.h"
 #include "memory.h"
 #include "rundir.h"
+#include "suite.h"
 
 #define STEP 40
 
@@ -192,12 +193,9 @@ START_TEST(what_cannot_be_read_is_not_called_damaged)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("reader");
-        TCase *all = tcase_create("reader"), *large = tcase_create("large");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "reader"), *large = suite_case(suite, "large");
 
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_test(all, the_image_that_was_read_is_the_one_that_was_written);
@@ -205,14 +203,9 @@ int main(void)
         tcase_add_test(all, a_file_cut_off_grown_or_missing_is_damage);
         tcase_add_test(all, the_seal_must_be_the_one_of_the_manifest_and_of_this_run);
         tcase_add_loop_test(all, what_cannot_be_read_is_not_called_damaged, 0, (int)(sizeof points / sizeof points[0]));
-        suite_add_tcase(suite, all);
         tcase_add_checked_fixture(large, set_up_large, clean_up);
         tcase_add_loop_test(large, the_image_that_was_read_is_the_one_that_was_written, 0, 2);
         tcase_add_loop_test(large, damage_is_found_in_each_block_of_a_large_image, 0, 2);
-        suite_add_tcase(suite, large);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("reader", add_tests)

@@ -5,6 +5,7 @@
 #include "example_part.h"
 #include "fault.h"
 #include "run_commit.h"
+#include "suite.h"
 
 static char run[256];
 static struct lease lease;
@@ -387,12 +388,9 @@ START_TEST(a_fault_anywhere_leaves_a_part_that_can_be_finished)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("run_commit");
-        TCase *all = tcase_create("run_commit");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "run_commit");
 
         tcase_add_checked_fixture(all, open_run, close_run);
         tcase_add_test(all, a_part_sealed_by_all_becomes_whole);
@@ -413,10 +411,6 @@ int main(void)
         tcase_add_test(all, what_a_failed_save_of_this_stint_left_is_removed);
         tcase_add_test(all, a_whole_part_that_a_later_step_has_overtaken_is_removed);
         tcase_add_test(all, a_fault_anywhere_leaves_a_part_that_can_be_finished);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("run_commit", add_tests)

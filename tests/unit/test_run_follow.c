@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "run_save.h"
+#include "suite.h"
 
 static struct save begun(enum save_reason reason, uint32_t ranks)
 {
@@ -192,12 +193,9 @@ START_TEST(wishes_join_the_one_behind_as_they_join_the_first)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("run_follow");
-        TCase *all = tcase_create("run_follow");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "run_follow");
 
         tcase_add_test(all, another_save_may_follow_when_all_ranks_gave_their_snapshot_and_have_an_image_free);
         tcase_add_test(all, nothing_follows_a_save_that_must_land_or_what_a_failed_one_left);
@@ -207,10 +205,6 @@ int main(void)
         tcase_add_test(all, behind_a_failed_save_it_starts_over_unless_a_snapshot_is_there);
         tcase_add_test(all, a_write_gives_way_to_a_final_save_only_when_there_is_no_time_for_both);
         tcase_add_test(all, wishes_join_the_one_behind_as_they_join_the_first);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("run_follow", add_tests)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_run_prefetch: where a rank's file is read before anybody knows where the rank will be. */
 #include <check.h>
-#include <stdlib.h>
 #include "run_prefetch.h"
+#include "suite.h"
 
 static const char *const here[] = { "n1", "n2" };
 
@@ -69,22 +69,15 @@ START_TEST(places_that_are_nonsense_give_an_agent_all_the_same)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("run_prefetch");
-        TCase *all = tcase_create("run_prefetch");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "run_prefetch");
 
         tcase_add_test(all, a_rank_is_expected_on_the_node_that_it_was_on);
         tcase_add_test(all, on_other_nodes_their_order_stays);
         tcase_add_test(all, what_was_on_more_nodes_than_there_are_goes_round);
         tcase_add_test(all, without_places_or_with_those_of_another_world_it_is_blocks);
         tcase_add_test(all, places_that_are_nonsense_give_an_agent_all_the_same);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("run_prefetch", add_tests)

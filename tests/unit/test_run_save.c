@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_run_save: a save lands when all ranks sealed and the commit held, and every other way ends in a failure that is said. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 #include "run_save.h"
+#include "suite.h"
 
 static struct save begun(enum save_reason reason, uint32_t ranks)
 {
@@ -236,12 +236,9 @@ START_TEST(an_agent_that_dies_in_a_final_save_costs_no_attempt)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("run_save");
-        TCase *all = tcase_create("run_save");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "run_save");
 
         tcase_add_test(all, lands_when_all_ranks_sealed_and_the_commit_held);
         tcase_add_test(all, an_interval_save_fails_at_the_first_error);
@@ -257,10 +254,6 @@ int main(void)
         tcase_add_test(all, an_interval_right_after_a_save_is_dropped);
         tcase_add_test(all, only_a_commit_lands);
         tcase_add_test(all, an_agent_that_dies_in_a_final_save_costs_no_attempt);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("run_save", add_tests)

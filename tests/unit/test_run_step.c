@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "run_step.h"
+#include "suite.h"
 
 static char dir[] = "/tmp/stint-step.XXXXXX";
 
@@ -183,16 +184,10 @@ START_TEST(nothing_that_slurm_made_of_the_jobs_options_reaches_the_step)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("run_step");
-        TCase *tcase = tcase_create("run_step");
-        SRunner *runner;
-        int failed;
-        char path[64];
+        TCase *tcase = suite_case(suite, "run_step");
 
-        if (mkdtemp(dir) == NULL)
-                return EXIT_FAILURE;
         tcase_add_test(tcase, in_a_job_there_is_one_agent_for_each_node);
         tcase_add_test(tcase, outside_a_job_there_is_one_agent_as_a_child);
         tcase_add_test(tcase, without_srun_the_user_hears_what_that_means);
@@ -201,13 +196,18 @@ int main(void)
         tcase_add_test(tcase, srun_is_told_all_that_it_would_otherwise_take_from_the_job);
         tcase_add_test(tcase, too_many_arguments_are_refused);
         tcase_add_test(tcase, nothing_that_slurm_made_of_the_jobs_options_reaches_the_step);
-        suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
+}
+
+int main(void)
+{
+        char path[64];
+        int failed;
+
+        if (mkdtemp(dir) == NULL)
+                return EXIT_FAILURE;
+        failed = suite_run("run_step", add_tests);
         snprintf(path, sizeof path, "%s/srun", dir);
         unlink(path);
         rmdir(dir);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return failed;
 }

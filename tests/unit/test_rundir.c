@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "durable.h"
 #include "rundir.h"
+#include "suite.h"
 
 static char scratch[512];
 static struct stint_error err;
@@ -232,12 +233,9 @@ START_TEST(a_run_directory_with_too_long_a_name_is_told)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("rundir");
-        TCase *tests = tcase_create("rundir");
-        SRunner *runner = srunner_create(suite);
-        int failed;
+        TCase *tests = suite_case(suite, "rundir");
 
         tcase_add_checked_fixture(tests, set_up, tear_down);
         tcase_add_test(tests, names_are_spelled_as_the_format_says);
@@ -250,9 +248,6 @@ int main(void)
         tcase_add_test(tests, what_was_set_aside_can_be_retired);
         tcase_add_test(tests, what_is_no_checkpoint_stays_where_it_is);
         tcase_add_test(tests, a_run_directory_with_too_long_a_name_is_told);
-        suite_add_tcase(suite, tests);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("rundir", add_tests)

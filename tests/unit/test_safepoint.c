@@ -4,12 +4,12 @@
 #include <check.h>
 #include <fcntl.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include "fake_agent.h"
 #include "fault.h"
 #include "safepoint.h"
+#include "suite.h"
 
 static struct fake_agent agent;
 static char log_text[8192];
@@ -908,12 +908,9 @@ START_TEST(a_forked_child_has_no_part_in_it)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("safepoint");
-        TCase *all = tcase_create("all");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "all");
 
         tcase_add_checked_fixture(all, setup, teardown);
         tcase_add_test(all, nothing_to_do_goes_on);
@@ -955,10 +952,6 @@ int main(void)
         tcase_add_test(all, a_restore_that_fails_before_the_copy_changes_nothing);
         tcase_add_test(all, a_snapshot_waits_until_the_one_before_is_written);
         tcase_add_test(all, a_forked_child_has_no_part_in_it);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("safepoint", add_tests)

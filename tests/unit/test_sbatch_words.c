@@ -3,9 +3,9 @@
  * later. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "sbatch_words.h"
+#include "suite.h"
 
 #define WORDS(...) ((char *const[]){__VA_ARGS__, NULL})
 
@@ -189,12 +189,9 @@ START_TEST(the_tasks_of_an_array_are_counted)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        TCase *words = tcase_create("words");
-        Suite *suite = suite_create("sbatch_words");
-        SRunner *runner;
-        int failed;
+        TCase *words = suite_case(suite, "words");
 
         tcase_add_test(words, the_script_is_the_first_word_that_is_no_option);
         tcase_add_test(words, a_value_is_attached_or_the_next_word);
@@ -207,11 +204,13 @@ int main(void)
         tcase_add_test(words, stints_own_are_told_apart);
         tcase_add_test(words, for_later_each_option_is_one_word_and_what_was_meant_once_is_left_out);
         tcase_add_test(words, the_tasks_of_an_array_are_counted);
-        suite_add_tcase(suite, words);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
+}
+
+int main(void)
+{
+        int failed;
+
+        failed = suite_run("sbatch_words", add_tests);
         sbatch_words_fini(&w);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return failed;
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include "channel.h"
 #include "scheduler.h"
+#include "suite.h"
 #include "wire.h"
 
 /* A scheduler that has been opened, and the end of the one it speaks to. */
@@ -593,15 +594,10 @@ START_TEST(giving_up_a_question_of_the_local_scheduler_keeps_it)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("scheduler");
-        TCase *all = tcase_create("scheduler");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "scheduler");
 
-        unsetenv("SLURM_JOB_ID"); /* where these tests are a job themselves */
-        unsetenv("SLURM_RESTART_COUNT");
         tcase_add_test(all, without_a_name_in_the_environment_there_is_none);
         tcase_add_test(all, a_named_one_that_cannot_be_reached_is_an_error_and_none);
         tcase_add_test(all, a_question_goes_out_and_its_answer_comes_back);
@@ -625,10 +621,11 @@ int main(void)
         tcase_add_test(all, the_child_has_slurms_two_variables_and_nothing_else);
         tcase_add_test(all, a_stint_slurm_that_is_missing_is_named);
         tcase_add_test(all, the_settings_of_a_cluster_come_or_why_they_do_not);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(void)
+{
+        unsetenv("SLURM_JOB_ID"); /* where these tests are a job themselves */
+        unsetenv("SLURM_RESTART_COUNT");
+        return suite_run("scheduler", add_tests);
 }

@@ -2,9 +2,9 @@
 /* test_script_lines: the #SBATCH lines of a script as sbatch reads them, and the `stint run` in it. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "script_lines.h"
+#include "suite.h"
 
 static struct script_lines s;
 
@@ -129,12 +129,9 @@ START_TEST(a_script_may_be_empty_or_end_anywhere)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        TCase *lines = tcase_create("lines");
-        Suite *suite = suite_create("script_lines");
-        SRunner *runner;
-        int failed;
+        TCase *lines = suite_case(suite, "lines");
 
         tcase_add_test(lines, options_are_taken_from_the_lines_before_the_first_command);
         tcase_add_test(lines, what_only_looks_like_an_option_line_is_none);
@@ -144,11 +141,13 @@ int main(void)
         tcase_add_test(lines, it_says_which_run_it_is);
         tcase_add_test(lines, what_only_the_shell_knows_is_not_guessed);
         tcase_add_test(lines, a_script_may_be_empty_or_end_anywhere);
-        suite_add_tcase(suite, lines);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
+}
+
+int main(void)
+{
+        int failed;
+
+        failed = suite_run("script_lines", add_tests);
         script_lines_fini(&s);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return failed;
 }

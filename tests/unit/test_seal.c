@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "checksum.h"
 #include "seal.h"
+#include "suite.h"
 
 static struct seal example(void)
 {
@@ -308,12 +309,9 @@ START_TEST(a_seal_is_read_from_its_file)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("seal");
-        TCase *all = tcase_create("seal");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "seal");
 
         tcase_add_test(all, what_was_sealed_comes_back);
         tcase_add_test(all, the_fields_lie_where_the_format_says_little_endian);
@@ -327,10 +325,6 @@ int main(void)
         tcase_add_test(all, a_pending_mark_is_an_empty_seal_that_says_by_whom_and_until_when);
         tcase_add_test(all, a_file_in_the_place_of_a_seal_is_told_apart);
         tcase_add_test(all, a_seal_is_read_from_its_file);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("seal", add_tests)

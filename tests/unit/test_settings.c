@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "clock.h"
 #include "settings.h"
+#include "suite.h"
 
 static char path[64];
 
@@ -160,12 +161,9 @@ START_TEST(a_running_daemon_keeps_its_socket_and_its_name)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("settings");
-        TCase *all = tcase_create("settings");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "settings");
 
         tcase_add_test(all, without_a_file_the_defaults_hold);
         tcase_add_test(all, values_have_their_units);
@@ -173,10 +171,6 @@ int main(void)
         tcase_add_test(all, the_first_mistake_is_the_one_that_is_told);
         tcase_add_test(all, what_is_printed_can_be_read_again);
         tcase_add_test(all, a_running_daemon_keeps_its_socket_and_its_name);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("settings", add_tests)

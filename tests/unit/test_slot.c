@@ -12,6 +12,7 @@
 #include "image.h"
 #include "rundir.h"
 #include "slot.h"
+#include "suite.h"
 
 #define NAME "rank-00000-of-00001.h5"
 
@@ -214,12 +215,9 @@ START_TEST(a_save_that_dies_over_a_slot_has_no_seal)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("slot");
-        TCase *all = tcase_create("slot");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "slot");
 
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_test(all, a_slot_that_fits_is_taken_and_is_a_slot_no_more);
@@ -230,10 +228,6 @@ int main(void)
         tcase_add_test(all, what_is_there_already_is_not_replaced);
         tcase_add_test(all, a_save_over_a_slot_is_like_any_other);
         tcase_add_test(all, a_save_that_dies_over_a_slot_has_no_seal);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("slot", add_tests)

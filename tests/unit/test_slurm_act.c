@@ -5,13 +5,13 @@
  */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 #include "clock.h"
 #include "scheduler.h"
 #include "slurm_act.h"
 #include "slurm_query.h"
+#include "suite.h"
 
 #define NOW_S 1795400000
 #define KILL_WAIT_S 30
@@ -457,12 +457,9 @@ START_TEST(what_is_no_job_id_is_never_sent_to_slurm)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("slurm_act");
-        TCase *all = tcase_create("slurm_act");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "slurm_act");
 
         tcase_add_test(all, the_state_of_a_job_costs_one_request);
         tcase_add_test(all, an_unknown_job_is_over_and_that_is_no_failure);
@@ -485,10 +482,6 @@ int main(void)
         tcase_add_test(all, a_comment_is_set_on_this_job);
         tcase_add_test(all, a_process_belongs_to_a_job_or_to_none);
         tcase_add_test(all, what_is_no_job_id_is_never_sent_to_slurm);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("slurm_act", add_tests)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_slurm_cluster: which of a cluster's settings stint sees, from configurations as Slurm hands them over. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 #include "slurm_cluster.h"
+#include "suite.h"
 
 static slurm_conf_t a_conf(void)
 {
@@ -274,12 +274,9 @@ void slurm_free_node_info_msg(node_info_msg_t *message)
         (void)message;
 }
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("slurm_cluster");
-        TCase *all = tcase_create("slurm_cluster");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "slurm_cluster");
 
         tcase_add_test(all, the_plain_settings_are_taken_over);
         tcase_add_test(all, nobody_is_preempted_without_a_plugin_that_picks_whom);
@@ -292,10 +289,6 @@ int main(void)
         tcase_add_test(all, a_partitions_own_mode_counts_only_where_partitions_decide);
         tcase_add_test(all, a_partition_that_there_is_not_has_no_name);
         tcase_add_test(all, simulated_nodes_of_one_host_are_seen_to_be_so);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("slurm_cluster", add_tests)

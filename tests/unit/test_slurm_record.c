@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_slurm_record: what every kind of record of Slurm's means for a stint; no Slurm is needed. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 #include "clock.h"
 #include "deadline.h"
 #include "scheduler.h"
 #include "slurm_record.h"
+#include "suite.h"
 
 #define NOW_S 1795400000 /* some time of the controller's clock */
 #define NOW_NS (NOW_S * CLOCK_SECOND)
@@ -340,12 +340,9 @@ START_TEST(of_a_heterogeneous_job_the_leader_is_requeued)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("slurm_record");
-        TCase *all = tcase_create("slurm_record");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "slurm_record");
 
         tcase_add_test(all, a_running_job_has_until_its_end);
         tcase_add_test(all, every_state_with_every_flag_has_its_meaning);
@@ -364,10 +361,6 @@ int main(void)
         tcase_add_test(all, a_reservation_that_ends_later_or_never_or_lets_go_on_is_none);
         tcase_add_test(all, reservations_are_asked_for_only_for_a_running_job_that_has_one);
         tcase_add_test(all, of_a_heterogeneous_job_the_leader_is_requeued);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("slurm_record", add_tests)

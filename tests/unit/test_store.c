@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "clock.h"
 #include "example_table.h"
+#include "suite.h"
 #include "template.h"
 
 /* The finished image in memory: template, table, and the example's bytes.  Closes the template. */
@@ -354,12 +355,9 @@ START_TEST(many_tensors_take_seconds_and_give_their_memory_back)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("store");
-        TCase *all = tcase_create("store");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "store");
 
         tcase_add_test(all, every_tensor_is_a_contiguous_dataset_at_the_offset_of_the_table);
         tcase_add_test(all, the_file_is_kept_where_the_environment_says);
@@ -372,10 +370,6 @@ int main(void)
         tcase_add_test(all, the_template_of_a_large_state_takes_no_room);
         tcase_add_test(all, the_template_never_has_a_name);
         tcase_add_test(all, many_tensors_take_seconds_and_give_their_memory_back);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("store", add_tests)

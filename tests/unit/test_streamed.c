@@ -16,6 +16,7 @@
 #include "rundir.h"
 #include "streamed.h"
 #include "streaming.h"
+#include "suite.h"
 
 #define TENSORS (sizeof sizes / sizeof *sizes)
 #define STEP 1200
@@ -404,12 +405,9 @@ START_TEST(only_who_knows_of_windows_gets_one)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("streamed");
-        TCase *all = tcase_create("streamed");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "streamed");
 
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_loop_test(all, a_state_that_is_streamed_is_the_same_file, 0, 3);
@@ -423,10 +421,6 @@ int main(void)
         tcase_add_test(all, who_waits_for_room_looks_whether_it_is_in_vain);
         tcase_add_test(all, places_and_windows_that_cannot_be_are_refused);
         tcase_add_test(all, only_who_knows_of_windows_gets_one);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("streamed", add_tests)

@@ -16,6 +16,7 @@
 #include "run_requeue.h"
 #include "run_successor.h"
 #include "submission.h"
+#include "suite.h"
 
 static char dir[] = "/tmp/stint-unit.XXXXXX";
 
@@ -333,12 +334,11 @@ START_TEST(a_refusal_leaves_the_way_of_a_successor)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        TCase *record = tcase_create("record"), *journal = tcase_create("journal"), *requeue = tcase_create("requeue");
-        Suite *suite = suite_create("submission");
-        SRunner *runner;
-        int failed;
+        TCase *record = suite_case(suite, "record");
+        TCase *journal = suite_case(suite, "journal");
+        TCase *requeue = suite_case(suite, "requeue");
 
         tcase_add_checked_fixture(record, make_dir, remove_dir);
         tcase_add_test(record, a_submission_comes_back_as_it_was);
@@ -355,12 +355,6 @@ int main(void)
         tcase_add_test(requeue, a_job_that_was_cancelled_is_never_continued);
         tcase_add_test(requeue, silence_is_no_permission_and_may_pass);
         tcase_add_test(requeue, a_refusal_leaves_the_way_of_a_successor);
-        suite_add_tcase(suite, record);
-        suite_add_tcase(suite, journal);
-        suite_add_tcase(suite, requeue);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("submission", add_tests)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "suite.h"
 #include "table.h"
 
 #define IMAGE_BYTES 4096
@@ -338,12 +339,9 @@ START_TEST(shapes_are_written_as_people_write_them)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("table");
-        TCase *all = tcase_create("table");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "table");
 
         tcase_add_test(all, a_table_that_holds_is_taken);
         tcase_add_test(all, without_an_image_the_places_are_not_looked_at);
@@ -358,10 +356,6 @@ int main(void)
         tcase_add_test(all, a_record_is_found_by_its_name);
         tcase_add_test(all, shapes_have_the_bytes_of_their_elements);
         tcase_add_test(all, shapes_are_written_as_people_write_them);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("table", add_tests)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_trigger: when stintd orders a save, and when it reminds of the controller; without a clock. */
 #include <check.h>
-#include <stdlib.h>
 #include "ask.h"
+#include "suite.h"
 #include "trigger.h"
 
 #define S CLOCK_SECOND
@@ -186,12 +186,9 @@ START_TEST(reminders_stay_within_the_budget_of_a_stint)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("trigger");
-        TCase *all = tcase_create("trigger");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "trigger");
 
         tcase_add_test(all, before_the_lead_it_waits_for_the_lead);
         tcase_add_test(all, at_the_lead_it_orders_and_again_when_nothing_came_of_it);
@@ -204,10 +201,6 @@ int main(void)
         tcase_add_test(all, reminders_are_never_closer_than_the_setting);
         tcase_add_test(all, jobs_that_began_together_are_not_reminded_together);
         tcase_add_test(all, reminders_stay_within_the_budget_of_a_stint);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("trigger", add_tests)

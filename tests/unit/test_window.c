@@ -2,10 +2,10 @@
 /* test_window: every byte of an image comes through a ring that is smaller, in whatever steps; and nobody waits for ever. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "clock.h"
+#include "suite.h"
 #include "window.h"
 
 #define RING (2 * WINDOW_BLOCK)
@@ -151,12 +151,9 @@ START_TEST(sizes_that_cannot_be_are_refused)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("window");
-        TCase *all = tcase_create("window");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "window");
 
         tcase_add_checked_fixture(all, set_up, tear_down);
         tcase_add_test(all, every_byte_of_an_image_comes_through);
@@ -164,10 +161,6 @@ int main(void)
         tcase_add_test(all, a_stop_ends_whoever_waits_and_leaves_what_is_there);
         tcase_add_test(all, counters_that_cannot_be_are_not_believed);
         tcase_add_test(all, sizes_that_cannot_be_are_refused);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("window", add_tests)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "suite.h"
 #include "wire.h"
 
 #define TYPES 256 /* more than there are, with room to both sides of each group */
@@ -240,12 +241,9 @@ START_TEST(texts_are_cut_at_a_character_and_zero_behind)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("wire");
-        TCase *all = tcase_create("wire");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "wire");
 
         tcase_add_test(all, every_type_there_is_has_a_name_and_a_size);
         tcase_add_test(all, an_empty_message_of_each_type_holds_at_its_size_and_no_other);
@@ -256,10 +254,6 @@ int main(void)
         tcase_add_test(all, a_snapshot_counts_no_more_metrics_than_it_has);
         tcase_add_test(all, random_bytes_break_nothing);
         tcase_add_test(all, texts_are_cut_at_a_character_and_zero_behind);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("wire", add_tests)

@@ -20,6 +20,7 @@
 #include "image.h"
 #include "meta.h"
 #include "rundir.h"
+#include "suite.h"
 
 static char folder[64], checkpoints[96];
 
@@ -323,12 +324,9 @@ START_TEST(more_memory_than_there_is_is_refused_before_it_is_touched)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite)
 {
-        Suite *suite = suite_create("writer");
-        TCase *all = tcase_create("writer");
-        SRunner *runner;
-        int failed;
+        TCase *all = suite_case(suite, "writer");
 
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_test(all, a_save_leaves_a_file_that_holds_and_its_seal);
@@ -340,10 +338,6 @@ int main(void)
         tcase_add_test(all, what_the_file_says_of_itself_is_json_whatever_the_program_is_called);
         tcase_add_test(all, the_same_layout_or_one_of_the_same_size_uses_the_same_memory);
         tcase_add_test(all, more_memory_than_there_is_is_refused_before_it_is_touched);
-        suite_add_tcase(suite, all);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+SUITE_MAIN("writer", add_tests)
