@@ -20,6 +20,7 @@
 #include "daemon_line.h"
 #include "duration.h"
 #include "guard.h"
+#include "listener.h"
 #include "log.h"
 #include "node.h"
 #include "place.h"
@@ -342,7 +343,7 @@ static void listen_where_known(struct agent *a)
         struct stint_error err = { 0 };
         char name[CHANNEL_NAME];
 
-        if (place_well_known(name, sizeof name, &err) == 0 && ranks_listen_too(&a->ranks, name, &err) == 0)
+        if (place_well_known(name, sizeof name, &err) == 0 && listener_open(&a->ranks, name, &err) == 0)
                 return;
         log_warning("programs that do not inherit STINT_AGENT will not find this agent: %s", err.text);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ranks: accepts programs, checks who they are, gives each its control page and staging, and passes on what they say.
- * Called by the loop; the rooms for saving, restoring and watching look programs up here.
+ * ranks: checks which program is which rank, gives it its control page, and passes on what it says.  Called by listener and
+ * by the loop; the rooms for saving, restoring and watching look programs up here.
  */
 #include "ranks.h"
 
@@ -12,16 +12,14 @@
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
-#include "duration.h"
+#include "layouts.h"
+#include "listener.h"
 #include "log.h"
 #include "prefetch.h"
 #include "recall.h"
 #include "restoring.h"
 #include "saving.h"
-#include "streamed.h"
 #include "windows.h"
-
-#define FULL_REST_MS 1000
 
 /* ---- one rank ---------------------------------------------------------------------------------------------------- */
 
@@ -255,164 +253,6 @@ static void on_hello(struct rank *rank, const struct wire_hello *m)
         r->on_change(r->arg);
 }
 
-/* ---- staging ----------------------------------------------------------------------------------------------------- */
-
-static void refuse_layout(struct rank *rank, uint32_t layout, const struct stint_error *why)
-{
-        struct wire_layout_refused m = { .layout = layout, .code = why->code };
-
-        WIRE_INIT(&m, WIRE_LAYOUT_REFUSED);
-        wire_text(m.text, sizeof m.text, why->text);
-        log_warning("rank %d: its state cannot be saved: %s", rank->rank, why->text);
-        rank_send(rank, &m, -1);
-}
-
-static void send_image(struct rank *rank, const struct staging *s, uint32_t image)
-{
-        struct wire_staging m = { .layout = rank->layout, .image = image, .record_bytes = s->record_bytes };
-
-        WIRE_INIT(&m, WIRE_STAGING);
-        m.count = s->count;
-        m.image_bytes = s->image_bytes;
-        m.table_offset = s->table_offset;
-        rank_send(rank, &m, s->fd);
-}
-
-static void send_staging(struct rank *rank, const struct staging_job *job)
-{
-        const struct staging *s = rank_frame(rank);
-        struct wire_agent_layout report = { .rank = rank->rank, .tensors = s->count, .state_bytes = s->state_bytes };
-
-        if (s->streamed)
-                windows_begin(rank, job->err.text);
-        else
-                send_image(rank, s, 0);
-        WIRE_INIT(&report, WIRE_AGENT_LAYOUT);
-        report.image_bytes = s->image_bytes;
-        report.took_ns = job->took_ns;
-        coordinator_send(rank->ranks->run, &report);
-}
-
-static void take_staging(struct rank *rank, struct staging_job *job)
-{
-        staging_drop(rank->staging); /* of a layout that came between */
-        rank->staging = NULL;
-        windows_end(rank);
-        rank->layout = job->layout;
-        if (job->made->streamed)
-                rank->streamed = job->made;
-        else
-                rank->staging = job->made;
-        job->made = NULL;
-        send_staging(rank, job);
-}
-
-static void on_staging(struct work *work)
-{
-        struct staging_job *job = (struct staging_job *)work;
-        struct rank *rank = job->owner;
-
-        rank->jobs--;
-        if (!rank->gone && job->made) {
-                take_staging(rank, job);
-        } else if (!rank->gone) {
-                refuse_layout(rank, job->layout, &job->err);
-        }
-        staging_job_free(job);
-        rank->ranks->on_change(rank->ranks->arg);
-        rank_release(rank);
-}
-
-static void on_layout(struct rank *rank, const struct wire_layout *m, int *fd)
-{
-        struct stint_error err = { 0 };
-        struct staging_job *job;
-
-        if (*fd < 0) {
-                error_set(&err, EBADMSG, "a layout came without its table");
-                refuse_layout(rank, m->layout, &err);
-                return;
-        }
-        /* It has its state, or begins without: what was read ahead would take the place of its staging. */
-        prefetch_drop(rank->ranks->prefetch, rank->rank);
-        recall_drop(rank->ranks->recall, rank->rank);
-        job = calloc(1, sizeof *job);
-        if (!job) {
-                error_set(&err, ENOMEM, "no memory for a layout");
-                refuse_layout(rank, m->layout, &err);
-                return;
-        }
-        job->owner = rank;
-        job->layout = m->layout;
-        job->count = m->count;
-        job->record_bytes = m->record_bytes;
-        job->may_stream = (rank->takes & HELLO_TAKES_WINDOW) != 0;
-        job->table_fd = *fd;
-        *fd = -1;
-        /* The old staging does not fit any more, whatever becomes of the new one.  A snapshot in it keeps it alive. */
-        if (rank->staging && rank->staging->references == 1)
-                job->old = rank->staging;
-        else
-                staging_drop(rank->staging);
-        rank->staging = NULL;
-        staging_drop(rank->second);
-        rank->second = NULL;
-        windows_end(rank);
-        rank->jobs++;
-        work_start(rank->ranks->loop, &rank->ranks->hdf5, &job->work, staging_job_run, on_staging);
-}
-
-/* Another image; or the first one after all, and the window serves for what has begun to come through it. */
-static void take_image(struct rank *rank, struct staging *image)
-{
-        char bytes[32];
-
-        if (rank->staging) {
-                rank->second = image;
-                send_image(rank, image, 1);
-                return;
-        }
-        rank->staging = image;
-        send_image(rank, image, 0);
-        log_notice("rank %d: there is memory for a whole image of %s again: saves are not streamed any more", rank->rank,
-                   size_format(bytes, sizeof bytes, (int64_t)image->image_bytes));
-}
-
-static void on_second(struct work *work)
-{
-        struct staging_twin *twin = (struct staging_twin *)work;
-        struct rank *rank = twin->owner;
-
-        rank->jobs--;
-        rank->making_second = 0;
-        if (!twin->made) {
-                log_debug("rank %d: no second image: %s", rank->rank, twin->err.text);
-        } else if (!rank->gone && rank_frame(rank) == twin->first && rank->layout == twin->layout) {
-                take_image(rank, twin->made);
-                twin->made = NULL;
-                saving_image_came(rank);
-        }
-        staging_twin_free(twin);
-        rank_release(rank);
-}
-
-void rank_make_second(struct rank *rank)
-{
-        struct staging_twin *twin;
-
-        if (rank->second || rank->making_second || rank->gone || !rank_frame(rank))
-                return;
-        twin = calloc(1, sizeof *twin);
-        if (!twin)
-                return; /* the next save tries again */
-        twin->owner = rank;
-        twin->layout = rank->layout;
-        twin->first = staging_hold(rank_frame(rank));
-        rank->making_second = 1;
-        rank->jobs++;
-        work_start(rank->ranks->loop, &rank->ranks->seconds, &twin->work, staging_twin_run, on_second);
-}
-
 /* ---- what programs say ------------------------------------------------------------------------------------------- */
 
 static void on_ask_save(struct rank *rank, const struct wire_ask_save *m)
@@ -451,7 +291,7 @@ static void on_message(struct peer *peer, const struct wire_header *m, int *fd)
                 on_hello(rank, (const struct wire_hello *)m);
                 break;
         case WIRE_LAYOUT:
-                on_layout(rank, (const struct wire_layout *)m, fd);
+                layouts_take(rank, (const struct wire_layout *)m, fd);
                 break;
         case WIRE_RESTORE:
                 restoring_ask(rank, (const struct wire_restore *)m);
@@ -494,9 +334,9 @@ void ranks_completed(struct ranks *r, const struct wire_run_completed *m)
                         rank_send(rank, &completed, -1);
 }
 
-/* ---- the listener ------------------------------------------------------------------------------------------------ */
+/* ---- beginning and end ------------------------------------------------------------------------------------------- */
 
-static void add(struct ranks *r, int fd, pid_t pid)
+void ranks_add(struct ranks *r, int fd, pid_t pid)
 {
         struct rank *rank = calloc(1, sizeof *rank);
         struct stint_error err = { 0 };
@@ -518,107 +358,18 @@ static void add(struct ranks *r, int fd, pid_t pid)
         r->first = rank;
 }
 
-/* Told why, which never waits: its socket is empty. */
-static void turn_away(struct ranks_listener *l, int fd, uid_t uid, pid_t pid)
-{
-        struct wire_refused m = { .code = EPERM };
-
-        WIRE_INIT(&m, WIRE_REFUSED);
-        wire_text(m.text, sizeof m.text, "this stint-agent serves the programs of another user");
-        channel_send(fd, &m, sizeof m, NULL, 0, NULL);
-        close(fd);
-        if (strangers_news(&l->strangers, uid))
-                log_warning("uid %u (process %d) connected and was not served: this is the agent of another user. It "
-                            "is not told again",
-                            (unsigned)uid, (int)pid);
-}
-
-static void on_connection(uv_poll_t *poll, int status, int events);
-
-static void on_rested(uv_timer_t *timer)
-{
-        struct ranks_listener *l = timer->data;
-
-        uv_poll_start(&l->poll, UV_READABLE, on_connection);
-}
-
-static void rest(struct ranks_listener *l, uint64_t ms)
-{
-        uv_poll_stop(&l->poll);
-        uv_timer_start(&l->rest, on_rested, ms, 0);
-}
-
-static void on_connection(uv_poll_t *poll, int status, int events)
-{
-        struct ranks_listener *l = poll->data;
-        struct stint_error err = { 0 };
-        int left, fd, strangers = 0;
-        uid_t uid;
-        pid_t pid;
-
-        (void)events;
-        if (status < 0) {
-                log_error("no more programs can connect: %s", uv_strerror(status));
-                uv_poll_stop(poll);
-                return;
-        }
-        for (left = STRANGER_AT_ONCE; left > 0 && (fd = channel_accept(l->fd, &uid, &pid, &err)) >= 0; left--) {
-                if (stranger_is(uid)) {
-                        turn_away(l, fd, uid, pid);
-                        strangers++;
-                } else {
-                        add(l->ranks, fd, pid);
-                }
-        }
-        if (left > 0 && err.code != EAGAIN) {
-                /* No descriptor left, say: with the program still waiting, the loop would turn for nothing. */
-                log_warning("a program could not connect: %s", err.text);
-                rest(l, FULL_REST_MS);
-        } else if (strangers > 0) {
-                rest(l, STRANGER_REST_MS);
-        }
-}
-
-int ranks_listen_too(struct ranks *r, const char *name, struct stint_error *err)
-{
-        struct ranks_listener *l = &r->listener[r->listeners];
-        int rc;
-
-        if (r->listeners == RANKS_NAMES)
-                return error_set(err, ENFILE, "there is no place for another name");
-        l->fd = channel_listen(name, err);
-        if (l->fd < 0)
-                return -1;
-        rc = uv_poll_init(r->loop, &l->poll, l->fd);
-        if (rc < 0) {
-                close(l->fd);
-                return error_set(err, EIO, "cannot wait for programs: %s", uv_strerror(rc));
-        }
-        uv_timer_init(r->loop, &l->rest);
-        l->ranks = r;
-        l->poll.data = l->rest.data = l;
-        r->listeners++; /* from here on ranks_close sees to it */
-        rc = uv_poll_start(&l->poll, UV_READABLE, on_connection);
-        return rc == 0 ? 0 : error_set(err, EIO, "cannot wait for programs: %s", uv_strerror(rc));
-}
-
 int ranks_open(struct ranks *r, uv_loop_t *loop, const char *socket, struct coordinator *run, struct stint_error *err)
 {
         r->loop = loop;
         r->run = run;
-        return ranks_listen_too(r, socket, err);
+        return listener_open(r, socket, err);
 }
 
 void ranks_close(struct ranks *r)
 {
         struct rank *rank, *next;
 
-        while (r->listeners > 0) {
-                r->listeners--;
-                uv_close((uv_handle_t *)&r->listener[r->listeners].poll, NULL);
-                uv_close((uv_handle_t *)&r->listener[r->listeners].rest, NULL);
-                close(r->listener[r->listeners].fd);
-        }
+        listener_close(r);
         for (rank = r->first; rank; rank = next) {
                 next = rank->next;
                 saving_forget(rank);

@@ -95,7 +95,7 @@ static inline struct staging *rank_frame(const struct rank *rank)
 
 #define RANKS_NAMES 2
 
-/* An abstract name on which programs connect. */
+/* An abstract name on which programs connect: of listener.c. */
 struct ranks_listener {
         uv_poll_t poll;
         uv_timer_t rest; /* until the next visitor is taken, after a stranger */
@@ -132,8 +132,8 @@ struct ranks {
 /* Listens under this abstract name. */
 int ranks_open(struct ranks *r, uv_loop_t *loop, const char *socket, struct coordinator *run, struct stint_error *err);
 
-/* Listens under one more. */
-int ranks_listen_too(struct ranks *r, const char *name, struct stint_error *err);
+/* A program of this user has connected: fd is the rank's from here on. */
+void ranks_add(struct ranks *r, int fd, pid_t pid);
 
 /* Stops listening and closes every connection.  Jobs on threads end by themselves. */
 void ranks_close(struct ranks *r);
@@ -146,9 +146,6 @@ void rank_send(struct rank *rank, const void *message, int fd);
 
 /* Writes the control word as save and mail stand. */
 void rank_publish(struct rank *rank);
-
-/* Makes another image in the background, when there is none and there is memory: saving hears of it. */
-void rank_make_second(struct rank *rank);
 
 /* After a job, or after what kept it was dropped: frees the struct when nothing needs it any more. */
 void rank_release(struct rank *rank);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include "clock.h"
 #include "deadline.h"
+#include "layouts.h"
 #include "report.h"
 #include "streamed.h"
 #include "windows.h"
@@ -292,7 +293,7 @@ void saving_snapshot(struct rank *rank, const struct wire_snapshot *m)
                 report_taken(rank, s, attempt);
         }
         write_next(rank);
-        rank_make_second(rank);
+        layouts_make_second(rank);
 }
 
 /* ---- streamed ones ----------------------------------------------------------------------------------------------- */
