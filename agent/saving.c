@@ -9,7 +9,6 @@
 #include "saving.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "clock.h"
 #include "deadline.h"
@@ -18,40 +17,9 @@
 #include "streamed.h"
 #include "windows.h"
 #include "writer.h"
+#include "writing.h"
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
-
-static void write_next(struct rank *rank);
-static void ask(struct rank *rank, const struct wire_run_save *m);
-
-static struct rank_snapshot *find(struct rank *rank, uint32_t save_id)
-{
-        int i;
-
-        for (i = 0; i < STAGING_IMAGES; i++)
-                if (save_id != 0 && rank->snapshots[i].told.save_id == save_id)
-                        return &rank->snapshots[i];
-        return NULL;
-}
-
-static int is_being_written(const struct rank *rank, const struct rank_snapshot *s)
-{
-        return rank->writer && rank->writer->save_id == s->told.save_id;
-}
-
-static int is_streamed(const struct wire_snapshot *told)
-{
-        return (told->flags & SNAPSHOT_STREAMED) != 0;
-}
-
-static void forget(struct rank_snapshot *s)
-{
-        if (s->passage)
-                passage_stop(s->passage, ECANCELED, "the save was given up");
-        passage_free(s->passage);
-        staging_drop(s->staged);
-        memset(s, 0, sizeof *s);
-}
+/* ---- what is kept ------------------------------------------------------------------------------------------------ */
 
 void saving_forget(struct rank *rank)
 {
@@ -59,7 +27,7 @@ void saving_forget(struct rank *rank)
 
         for (i = 0; i < STAGING_IMAGES; i++)
                 if (rank->snapshots[i].attempt == 0)
-                        forget(&rank->snapshots[i]);
+                        writing_forget(&rank->snapshots[i]);
 }
 
 int saving_keeps(const struct rank *rank)
@@ -72,131 +40,12 @@ int saving_keeps(const struct rank *rank)
         return 0;
 }
 
-static void report_written(struct rank *rank, const struct rank_snapshot *s, const struct writer *w)
-{
-        struct wire_snapshot told = { .save_id = w->save_id, .step = w->seal.step,
-                                      .checkpoint_step = w->checkpoint_step };
-
-        if (s)
-                told = s->told;
-        if (w->failed)
-                report_failure(rank, w->save_id, w->attempt, w->checkpoint_step, &w->err);
-        else
-                report_sealed(rank, &told, w->attempt, w, s);
-}
-
-/* The writer and, of a streamed state, the program are both done with it. */
-static void finish_written(struct rank *rank, struct writer *w)
-{
-        struct rank_snapshot *s = find(rank, w->save_id);
-        const int again = s && w->passage && s->attempt != 0 && s->result.save_id == 0 && !rank->ranks->run->over;
-
-        rank->writer = NULL;
-        w->staging->root = w->failed || w->passage ? 0 : w->seal.root;
-        if (s && s->result.save_id != 0) {
-                /* It was given up.  The image is the program's again, now that nobody reads it. */
-                rank_send(rank, &s->result, -1);
-                forget(s);
-        } else if (!s || s->attempt == 0 || rank->ranks->run->over) {
-                report_written(rank, s, w);
-                if (s && w->passage && w->failed)
-                        forget(s); /* a further attempt has the state come anew */
-        } /* else another attempt was asked for meanwhile, and what became of this one is of no interest */
-        rank->flight.since_ns = 0;
-        if (rank->ranks->run->over)
-                saving_forget(rank);
-        if (again)
-                forget(s);
-        windows_next(rank);
-        if (again && !rank->gone)
-                ask(rank, &rank->ranks->save);
-        write_next(rank);
-        writer_free(w);
-        rank_release(rank);
-}
-
-static void on_written(struct work *work)
-{
-        struct writer *w = (struct writer *)work;
-        struct rank *rank = w->owner;
-        const struct rank_snapshot *s = find(rank, w->save_id);
-
-        rank->jobs--;
-        w->over = 1;
-        if (!w->passage || rank->gone || !s || s->left)
-                finish_written(rank, w);
-}
-
-/* What the seal says of who, when and which metrics. */
-static void fill_seal(struct seal *seal, const struct rank *rank, const struct wire_snapshot *s)
-{
-        const struct ranks *r = rank->ranks;
-
-        seal->rank = (uint32_t)rank->rank;
-        seal->ranks = (uint32_t)rank->of;
-        seal->stint = r->stint;
-        seal->lineage = r->save.lineage;
-        seal->step = s->step;
-        seal->wall_ns = s->wall_ns;
-        memcpy(seal->run_id, r->run_id, sizeof r->run_id);
-        seal->metric_count = s->metric_count;
-        memcpy(seal->metrics, s->metrics, sizeof seal->metrics);
-}
-
-static void start_writer(struct rank *rank, struct rank_snapshot *kept)
-{
-        const struct wire_snapshot *s = &kept->told;
-        const uint32_t attempt = kept->attempt;
-        struct writer *w = calloc(1, sizeof *w);
-        struct stint_error err = { 0 };
-
-        kept->attempt = 0;
-        if (!w) {
-                error_set(&err, ENOMEM, "no memory to write the checkpoint");
-                report_failure(rank, s->save_id, attempt, s->checkpoint_step, &err);
-                return;
-        }
-        w->owner = rank;
-        w->save_id = s->save_id;
-        w->attempt = attempt;
-        w->checkpoint_step = s->checkpoint_step;
-        w->staging = staging_hold(kept->staged);
-        w->passage = kept->passage;
-        kept->passage = NULL;
-        w->expected_ns = rank->ranks->write_ns;
-        fill_seal(&w->seal, rank, s);
-        memcpy(w->program, rank->program, sizeof w->program);
-        if (rundir_join(w->checkpoints, sizeof w->checkpoints, rank->ranks->dir, RUNDIR_CHECKPOINTS, NULL, &err) < 0) {
-                report_failure(rank, s->save_id, attempt, s->checkpoint_step, &err);
-                writer_free(w);
-                return;
-        }
-        rank->writer = w;
-        report_begin(rank, attempt > 1 || rank->save_flags != 0, w->passage != NULL);
-        rank->jobs++;
-        work_start(rank->ranks->loop, NULL, &w->work, writer_run, on_written);
-}
-
-/* Snapshots of one rank are written one after the other, the older first: side by side both would land later. */
-static void write_next(struct rank *rank)
-{
-        struct rank_snapshot *next;
-        int i;
-
-        do {
-                next = NULL;
-                for (i = 0; i < STAGING_IMAGES; i++) {
-                        struct rank_snapshot *s = &rank->snapshots[i];
-
-                        if (s->attempt != 0 && (!next || s->told.save_id < next->told.save_id))
-                                next = s;
-                }
-                if (next && !rank->writer)
-                        start_writer(rank, next);
-        } while (next && !rank->writer);
-}
-
 /* ---- snapshots --------------------------------------------------------------------------------------------------- */
+
+static int is_streamed(const struct wire_snapshot *told)
+{
+        return (told->flags & SNAPSHOT_STREAMED) != 0;
+}
 
 /* The attempt that a program's answer belongs to; it is not waited for any more. */
 static uint32_t answered(struct rank *rank, uint32_t save_id)
@@ -227,7 +76,7 @@ static int check_snapshot(struct rank *rank, const struct wire_snapshot *m, stru
         if (m->step < 0 || m->checkpoint_step < m->step)
                 return error_set(err, EBADMSG, "rank %d has step %lld of a checkpoint of step %lld, which cannot be",
                                  rank->rank, (long long)m->step, (long long)m->checkpoint_step);
-        if (find(rank, m->save_id))
+        if (writing_find(rank, m->save_id))
                 return error_set(err, EBADMSG, "rank %d gave two snapshots for the same save", rank->rank);
         if (!free_place(rank))
                 return error_set(err, EBUSY, "rank %d: its snapshots before this one are still being written",
@@ -292,7 +141,7 @@ void saving_snapshot(struct rank *rank, const struct wire_snapshot *m)
                 windows_end(rank); /* it knows of its image */
                 report_taken(rank, s, attempt);
         }
-        write_next(rank);
+        writing_next(rank);
         layouts_make_second(rank);
 }
 
@@ -301,23 +150,23 @@ void saving_snapshot(struct rank *rank, const struct wire_snapshot *m)
 /* The program is out of it; where it has not brought all, for this reason. */
 static void leave(struct rank *rank, struct rank_snapshot *s, const struct stint_error *why)
 {
-        struct writer *w = is_being_written(rank, s) ? rank->writer : NULL;
+        struct writer *w = writing_is_of(rank, s) ? rank->writer : NULL;
 
         s->left = 1;
         if (w && why)
                 passage_stop(w->passage, why->code ? why->code : EIO, why->text);
         if (w && w->over)
-                finish_written(rank, w);
+                writing_over(rank, w);
         if (w || !why)
                 return;
         report_failure(rank, s->told.save_id, s->attempt, s->told.checkpoint_step, why); /* it had yet to be begun */
-        forget(s);
+        writing_forget(s);
         windows_next(rank);
 }
 
 void saving_streamed(struct rank *rank, const struct wire_streamed *m)
 {
-        struct rank_snapshot *s = find(rank, m->save_id);
+        struct rank_snapshot *s = writing_find(rank, m->save_id);
 
         if (!s || !is_streamed(&s->told) || s->left)
                 return;
@@ -325,7 +174,7 @@ void saving_streamed(struct rank *rank, const struct wire_streamed *m)
         s->blocked_ns = m->blocked_ns;
         if (rank->flight.streams)
                 report_begin(rank, rank->flight.stands, 0);
-        report_taken(rank, s, is_being_written(rank, s) ? rank->writer->attempt : s->attempt);
+        report_taken(rank, s, writing_is_of(rank, s) ? rank->writer->attempt : s->attempt);
         leave(rank, s, NULL);
 }
 
@@ -374,7 +223,7 @@ void saving_image_came(struct rank *rank)
 
 void saving_snapshot_failed(struct rank *rank, const struct wire_snapshot_failed *m)
 {
-        struct rank_snapshot *s = find(rank, m->save_id);
+        struct rank_snapshot *s = writing_find(rank, m->save_id);
         struct stint_error err = { 0 };
 
         error_set(&err, m->code > 0 ? m->code : EIO, "%s",
@@ -416,16 +265,21 @@ static void ask(struct rank *rank, const struct wire_run_save *m)
         rank_send(rank, &wake, -1);
 }
 
+void saving_ask_again(struct rank *rank)
+{
+        ask(rank, &rank->ranks->save);
+}
+
 /* Nobody has it any more but the program, which waits for the end of this save. */
 static void again_streamed(struct rank *rank, struct rank_snapshot *s, const struct wire_run_save *m)
 {
-        if (is_being_written(rank, s)) {
-                s->attempt = m->attempt; /* finish_written asks for it */
+        if (writing_is_of(rank, s)) {
+                s->attempt = m->attempt; /* writing_over asks for it */
                 passage_stop(rank->writer->passage, ECANCELED, "another attempt begins");
         } else if (s->attempt != 0) {
                 s->attempt = m->attempt; /* it has yet to be begun */
         } else {
-                forget(s);
+                writing_forget(s);
                 windows_next(rank);
                 if (!rank->gone)
                         ask(rank, m);
@@ -435,18 +289,18 @@ static void again_streamed(struct rank *rank, struct rank_snapshot *s, const str
 /* A further attempt: what is in staging is written again; a program that had not come so far is asked again. */
 static void again(struct rank *rank, const struct wire_run_save *m)
 {
-        struct rank_snapshot *s = find(rank, m->save_id);
+        struct rank_snapshot *s = writing_find(rank, m->save_id);
         struct rank *other;
 
         /* A program that was started anew must not save beside the snapshot of the one before it. */
         for (other = rank->ranks->first; other; other = other->next)
-                if (other != rank && other->rank == rank->rank && find(other, m->save_id))
+                if (other != rank && other->rank == rank->rank && writing_find(other, m->save_id))
                         return;
         if (s && is_streamed(&s->told)) {
                 again_streamed(rank, s, m);
         } else if (s && s->staged) {
                 s->attempt = m->attempt;
-                write_next(rank);
+                writing_next(rank);
         } else if (s) {
                 report_sealed(rank, &s->told, m->attempt, NULL, s);
         } else if (!rank->gone) {
@@ -473,12 +327,12 @@ void saving_ask(struct ranks *r, const struct wire_run_save *m)
 static void tell(struct rank *rank, const struct wire_run_result *m)
 {
         struct wire_result result = { .save_id = m->save_id, .landed = m->landed, .step = m->step, .bytes = m->bytes };
-        struct rank_snapshot *s = find(rank, m->save_id);
+        struct rank_snapshot *s = writing_find(rank, m->save_id);
 
         WIRE_INIT(&result, WIRE_RESULT);
         result.took_ns = m->took_ns;
         memcpy(result.text, m->text, sizeof result.text);
-        if (s && is_being_written(rank, s)) {
+        if (s && writing_is_of(rank, s)) {
                 s->result = result;
                 s->attempt = 0;
                 writer_give_up(rank->writer);
@@ -486,7 +340,7 @@ static void tell(struct rank *rank, const struct wire_run_result *m)
         }
         rank_send(rank, &result, -1);
         if (s)
-                forget(s);
+                writing_forget(s);
         windows_next(rank);
 }
 

@@ -11,6 +11,9 @@
 /* `stint run` wants a save, or a further attempt at one. */
 void saving_ask(struct ranks *r, const struct wire_run_save *m);
 
+/* The save that was asked for last is asked of that program once more: what it streamed came to nothing. */
+void saving_ask_again(struct rank *rank);
+
 /* ... and says what became of it: programs hear it, and what was kept for another attempt is let go. */
 void saving_result(struct ranks *r, const struct wire_run_result *m);
 
