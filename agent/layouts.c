@@ -136,8 +136,8 @@ static void take_image(struct rank *rank, struct staging *image)
         }
         rank->staging = image;
         send_image(rank, image, 0);
-        log_notice("rank %d: there is memory for a whole image of %s again: saves are not streamed any more", rank->rank,
-                   size_format(bytes, sizeof bytes, (int64_t)image->image_bytes));
+        log_notice("rank %d: there is memory for a whole image of %s again: saves are not streamed any more",
+                   rank->rank, size_format(bytes, sizeof bytes, (int64_t)image->image_bytes));
 }
 
 static void on_second(struct work *work)

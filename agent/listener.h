@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * listener: the abstract names on which programs connect to this agent.  Called by ranks and main; whoever comes in goes
- * on to ranks_add().
+ * listener: the abstract names on which programs connect to this agent.  Called by ranks and main; whoever comes in
+ * goes on to ranks_add().
  */
 #ifndef STINT_LISTENER_H
 #define STINT_LISTENER_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ranks: checks which program is which rank, gives it its control page, and passes on what it says.  Called by listener and
- * by the loop; the rooms for saving, restoring and watching look programs up here.
+ * ranks: checks which program is which rank, gives it its control page, and passes on what it says.  Called by listener
+ * and by the loop; the rooms for saving, restoring and watching look programs up here.
  */
 #include "ranks.h"
 

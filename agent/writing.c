@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * writing: each rank has one writer at a time, on a thread; when it is over, `stint run` hears what became of it, and the
- * next one begins.
+ * writing: each rank has one writer at a time, on a thread; when it is over, `stint run` hears what became of it, and
+ * the next one begins.
  */
 #include "writing.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * writing: the snapshots of a rank on their way to the disk, one after the other, the older first.  Called by saving, which
- * says what is to be written.
+ * writing: the snapshots of a rank on their way to the disk, one after the other, the older first.  Called by saving,
+ * which says what is to be written.
  */
 #ifndef STINT_WRITING_H
 #define STINT_WRITING_H

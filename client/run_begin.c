@@ -18,6 +18,8 @@
 #include "log.h"
 #include "run_begin.h"
 #include "run_pending.h"
+#include "run_prune.h"
+#include "run_settle.h"
 #include "run_stopped.h"
 #include "run_story.h"
 
@@ -346,11 +348,11 @@ static int settle_leftovers(struct run *r, struct stint_error *err)
         int rc;
 
         c.events = json_array();
-        rc = commit_settle(&c, &problem);
+        rc = settle_earlier(&c, &problem);
         if (rc == 0)
                 rc = commit_best(&c, NULL, &r->best, &problem);
         if (rc == 0)
-                rc = commit_prune(&c, &problem);
+                rc = prune_old(&c, &problem);
         story_note_all(r, c.events);
         if (rc != 0 && problem.code == ESTALE)
                 return error_set(err, ESTALE, "%s", problem.text);

@@ -11,6 +11,7 @@
 
 #include "log.h"
 #include "run_candidates.h"
+#include "run_checkpoints.h"
 #include "run_story.h"
 
 enum candidate_choice candidates_choose(const struct catalog *c, size_t *at, const char *run_id, uint32_t ranks,
@@ -65,7 +66,7 @@ static void quarantine(struct candidates *c, const char *name, const char *reaso
         commit.events = c->events;
         json_array_append(c->set_aside, pass_over(c, name, reason));
         if (c->problem.code == 0)
-                commit_set_aside(&commit, name, RUNDIR_QUARANTINED, reason, &c->problem);
+                checkpoints_set_aside(&commit, name, RUNDIR_QUARANTINED, reason, &c->problem);
 }
 
 /* ---- in a thread ----------------------------------------------------------------------------------------------- */
@@ -138,8 +139,8 @@ static void supersede(void *arg)
         c.events = job->events;
         json_array_foreach(job->names, i, name)
                 if (job->problem.code == 0)
-                        commit_set_aside(&c, json_string_value(name), RUNDIR_SUPERSEDED,
-                                         "it could not be read, and the run goes on from an older one", &job->problem);
+                        checkpoints_set_aside(&c, json_string_value(name), RUNDIR_SUPERSEDED,
+                                              "it could not be read, and the run goes on from an older one", &job->problem);
 }
 
 static void on_superseded(void *arg)

@@ -14,7 +14,9 @@
 #include "log.h"
 #include "run_loop.h"
 #include "run_measured.h"
+#include "run_prune.h"
 #include "run_saving.h"
+#include "run_settle.h"
 #include "run_story.h"
 
 #define WORTH_SAYING (CLOCK_SECOND / 2) /* a wait that a verdict tells of */
@@ -285,7 +287,7 @@ static void clear(void *arg)
         struct saving_job *job = arg;
 
         if (job->problem.code == 0)
-                commit_settle_own(&job->commit, &job->problem);
+                settle_own(&job->commit, &job->problem);
 }
 
 static void on_cleared(void *arg)
@@ -343,7 +345,7 @@ static void tidy(void *arg)
                 return;
         measured_write(&job->measured, job->commit.run_dir, &ignored);
         if (commit_best(&job->commit, NULL, &job->best, &job->problem) == 0)
-                commit_prune(&job->commit, &job->problem);
+                prune_old(&job->commit, &job->problem);
 }
 
 static void start_tidying(struct run *r)
@@ -648,7 +650,7 @@ void saving_settle_own(struct run *r)
         if (r->ending.lease_lost || !r->has_lease)
                 return;
         c.events = json_array();
-        if (commit_settle_own(&c, &err) != 0) {
+        if (settle_own(&c, &err) != 0) {
                 if (err.code == ESTALE)
                         r->ending.lease_lost = 1;
                 log_warning("stint %u: what the last save left: %s", r->stint, err.text);

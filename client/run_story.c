@@ -18,6 +18,7 @@
 #include "run_events.h"
 #include "run_loop.h"
 #include "run_measured.h"
+#include "run_prune.h"
 #include "run_requeue.h"
 #include "run_saving.h"
 #include "run_stopped.h"
@@ -421,7 +422,7 @@ static void give_up_slots(struct run *r)
         struct commit c = story_commit(r);
         struct stint_error err;
 
-        if (r->ending.complete && !r->ending.lease_lost && commit_drop_slots(&c, &err) != 0)
+        if (r->ending.complete && !r->ending.lease_lost && prune_slots(&c, &err) != 0)
                 log_warning("stint %u: what is left in %s/" RUNDIR_CHECKPOINTS "/" RUNDIR_SLOTS " is of no use: %s",
                             r->stint, r->o->dir, err.text);
 }
@@ -430,7 +431,7 @@ static int is_done_with_slots(const struct run *r)
 {
         int64_t step;
 
-        return r->identity.run_id[0] != '\0' && done_read(r->o->dir, &step) && commit_has_slots(r->o->dir);
+        return r->identity.run_id[0] != '\0' && done_read(r->o->dir, &step) && prune_has_slots(r->o->dir);
 }
 
 /* A stint that was killed between DONE and its end came no further; whoever has the lease still does it itself. */

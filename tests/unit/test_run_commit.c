@@ -5,6 +5,8 @@
 #include "example_part.h"
 #include "fault.h"
 #include "run_commit.h"
+#include "run_prune.h"
+#include "run_settle.h"
 #include "suite.h"
 
 static char run[256];
@@ -108,7 +110,7 @@ START_TEST(without_the_lease_nothing_is_changed)
         ck_assert_int_eq(lease_take(&second, run, &other, 1, NULL, NULL), 0);
         ck_assert_int_eq(commit_part(&commit, 100, 1, &m, &err), -1);
         ck_assert_int_eq(err.code, ESTALE);
-        ck_assert_int_eq(commit_settle_own(&commit, &err), -1);
+        ck_assert_int_eq(settle_own(&commit, &err), -1);
         ck_assert(there("step-000000000100.s3.part"));
         ck_assert(!there("step-000000000100"));
         lease_release(&second);
@@ -125,7 +127,7 @@ START_TEST(a_step_saved_again_replaces_the_old_one)
         ck_assert_double_eq(m.metrics[0].value, 4);
         manifest_fini(&m);
         ck_assert(there("retired-step-000000000100"));
-        ck_assert_int_eq(commit_prune(&commit, NULL), 0);
+        ck_assert_int_eq(prune_old(&commit, NULL), 0);
         ck_assert(!there("retired-step-000000000100"));
         ck_assert(there("step-000000000100"));
 }
@@ -140,7 +142,7 @@ START_TEST(pruning_keeps_the_newest_and_the_best)
         ck_assert_int_eq(commit_best(&commit, &best, &metric, NULL), 0);
         ck_assert_int_eq(best, 100);
         ck_assert_double_eq(metric.value, 1);
-        ck_assert_int_eq(commit_prune(&commit, NULL), 0);
+        ck_assert_int_eq(prune_old(&commit, NULL), 0);
         ck_assert(there("step-000000000100"));
         ck_assert(!there("step-000000000200"));
         ck_assert(there("step-000000000300"));
@@ -163,7 +165,7 @@ static void prune(void)
 {
         struct stint_error err = { 0 };
 
-        ck_assert_msg(commit_prune(&commit, &err) == 0, "%s", err.text);
+        ck_assert_msg(prune_old(&commit, &err) == 0, "%s", err.text);
 }
 
 START_TEST(the_newest_one_retired_becomes_the_slot)
@@ -217,7 +219,7 @@ START_TEST(what_a_crash_left_half_way_becomes_the_slot_as_well)
         land(100, 4), land(200, 3), land(300, 2);
         setenv("STINT_FAULT", "slot.before_keep:fail=EIO,prune.before_remove:fail=EIO", 1);
         fault_reset();
-        ck_assert_int_eq(commit_prune(&commit, NULL), -1);
+        ck_assert_int_eq(prune_old(&commit, NULL), -1);
         ck_assert(there("retired-step-000000000100/rank-00000-of-00001.h5"));
         ck_assert(!there("retired-step-000000000100/" RUNDIR_MANIFEST)); /* gone before its files could be anything else */
         unsetenv("STINT_FAULT");
@@ -291,7 +293,7 @@ START_TEST(damaged_ones_do_not_push_out_the_last_good_one)
         snprintf(dir, sizeof dir, "%s/checkpoints/step-000000000300", run);
         part_flip(dir, "rank-00000-of-00001.seal", 9);
         commit.keep = 1;
-        ck_assert_int_eq(commit_prune(&commit, NULL), 0);
+        ck_assert_int_eq(prune_old(&commit, NULL), 0);
         ck_assert(there("step-000000000200"));
         ck_assert(!there("step-000000000100"));
 }
@@ -307,7 +309,7 @@ START_TEST(a_sealed_leftover_is_finished_and_an_unsealed_one_set_aside)
         snprintf(dir, sizeof dir, "%s/checkpoints/step-000000000300.s2.part", run);
         part_flip(dir, "rank-00000-of-00001.h5", 2000); /* sealed, but its bytes are not there */
         make(400, 3, 1, 1, 1);                          /* of this stint: not touched */
-        ck_assert_int_eq(commit_settle(&commit, NULL), 0);
+        ck_assert_int_eq(settle_earlier(&commit, NULL), 0);
         ck_assert(there("step-000000000100"));
         ck_assert(there("abandoned-step-000000000200.s2"));
         ck_assert(there("abandoned-step-000000000300.s2"));
@@ -328,7 +330,7 @@ START_TEST(a_finished_leftover_has_the_manifest_its_own_stint_would_have_written
         snprintf(path, sizeof path, "%s/checkpoints/step-000000000100", run);
         ck_assert_int_eq(durable_remove_tree(path, NULL), 0);
         make(100, 3, 1, 1, 2);
-        ck_assert_int_eq(commit_settle_own(&commit, NULL), 0);
+        ck_assert_int_eq(settle_own(&commit, NULL), 0);
         snprintf(path, sizeof path, "%s/checkpoints/step-000000000100/" RUNDIR_MANIFEST, run);
         ck_assert_int_eq(durable_read(path, 1 << 20, &two, &n2, NULL), 0);
         ck_assert_uint_eq(n, n2);
@@ -341,7 +343,7 @@ END_TEST
 START_TEST(what_a_failed_save_of_this_stint_left_is_removed)
 {
         make(100, 3, 2, 1, 1);
-        ck_assert_int_eq(commit_settle_own(&commit, NULL), 0);
+        ck_assert_int_eq(settle_own(&commit, NULL), 0);
         ck_assert(!there("step-000000000100.s3.part"));
         ck_assert(!there("step-000000000100"));
 }
@@ -353,7 +355,7 @@ START_TEST(a_whole_part_that_a_later_step_has_overtaken_is_removed)
         land(200, 0.5);
         make(100, 3, 1, 1, 1);
         make(300, 3, 1, 1, 1);
-        ck_assert_int_eq(commit_settle_own(&commit, NULL), 0);
+        ck_assert_int_eq(settle_own(&commit, NULL), 0);
         ck_assert(!there("step-000000000100.s3.part"));
         ck_assert(!there("step-000000000100"));
         ck_assert(there("step-000000000300"));
@@ -382,7 +384,7 @@ START_TEST(a_fault_anywhere_leaves_a_part_that_can_be_finished)
                 ck_assert(!there(rundir_whole(name, step)));
                 unsetenv("STINT_FAULT");
                 fault_reset();
-                ck_assert_int_eq(commit_settle_own(&commit, NULL), 0);
+                ck_assert_int_eq(settle_own(&commit, NULL), 0);
                 ck_assert(there(rundir_whole(name, step)));
         }
 }
