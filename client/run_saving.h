@@ -4,6 +4,7 @@
 #define STINT_RUN_SAVING_H
 
 #include "deadline.h"
+#include "run_save.h"
 #include "wire.h"
 
 struct run;
@@ -33,5 +34,8 @@ void saving_give_up(struct run *r, const char *text);
 
 /* After the last agent ended: finishes or removes what this stint left in parts.  Blocks. */
 void saving_settle_own(struct run *r);
+
+/* What was decided of the save in flight is done: for run_saving_jobs, when a job is over. */
+void saving_do(struct run *r, enum saving_act act);
 
 #endif
