@@ -43,6 +43,7 @@ struct rank_snapshot {
         struct passage *passage;    /* what it is coming through, until the writer takes that; NULL: it is there */
         int left;                   /* a streamed one: the program is out of it, all of it having come or not */
         int64_t blocked_ns;         /* as in STREAMED */
+        int64_t since_ns;           /* when it came; of a streamed one, when it began to */
 };
 
 /* One program.  It outlives its connection while a job works for it, or while its last snapshot may still be needed. */
@@ -123,6 +124,7 @@ struct ranks {
         struct wire_run_save save; /* the last one; save_id 0: none */
         uint32_t over_id;          /* highest save id whose RESULT has come: nothing is written for it any more */
         struct wire_run_best best;
+        unsigned given_up;         /* streamed saves in a row that patience has ended */
         int64_t write_ns;          /* what writes have cost, as `stint run` told; 0: nothing was measured */
 
         void (*on_change)(void *arg); /* a program came, went or laid out its state: time to plan again */

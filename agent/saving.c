@@ -128,6 +128,7 @@ void saving_snapshot(struct rank *rank, const struct wire_snapshot *m)
         }
         s = free_place(rank);
         s->told = *m;
+        s->since_ns = clock_now();
         if (m->flags & SNAPSHOT_UNCHANGED) {
                 report_sealed(rank, m, attempt, NULL, s);
                 return;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "clock.h"
 #include "histogram.h"
+#include "patience.h"
 
 #define TICK_MS 1000
 /* As TICK_MS, until training has begun and a save was measured: nobody tells of steps, they are looked at. */
@@ -232,6 +233,7 @@ static void on_tick(uv_timer_t *timer)
         int64_t lead_ns;
 
         watch_plan(w);
+        patience_look(w->ranks, &w->in.measured, w->in.state_bytes);
         if (coordinator_busy(w->ranks->run))
                 return;
         lead_ns = deadline_plan(&w->in).lead_ns;
@@ -289,6 +291,7 @@ void watch_save(struct watch *w, const struct wire_run_save *m)
 
 void watch_result(struct watch *w, const struct wire_run_result *m)
 {
+        patience_result(w->ranks, m);
         if (m->landed || w->in.measured.saves > 0 || !w->in.calibrate_asked)
                 return;
         w->in.calibrate_asked = 0;

@@ -140,6 +140,14 @@ static int64_t save_cost(const struct deadline_inputs *in)
         return sum(duration(m->snapshot_ns), sum(slowest_write(in), duration(m->commit_ns)));
 }
 
+int64_t deadline_patience(const struct deadline_measured *m, uint64_t state_bytes, unsigned given_up)
+{
+        const struct deadline_inputs in = { .measured = *m, .state_bytes = state_bytes };
+        const unsigned doubled = given_up < DEADLINE_PATIENCE_DOUBLED ? given_up : DEADLINE_PATIENCE_DOUBLED;
+
+        return times(higher(times(save_cost(&in), DEADLINE_PATIENCE), DEADLINE_PATIENCE_LEAST), INT64_C(1) << doubled);
+}
+
 /* From asking to landed: several ranks act one safe point after they agreed, a single one at its next. */
 static int64_t whole_cost(const struct deadline_inputs *in)
 {

@@ -97,6 +97,17 @@ struct deadline_plan {
  */
 struct deadline_plan deadline_plan(const struct deadline_inputs *in);
 
+/*
+ * For how long a streamed save may hold a program that is to train on: ten times what a save of this run has taken, or is
+ * guessed to take, and 10 s at the least.  Each one in a row that was given up doubles it, so that a disk that has become
+ * slow for good is met with in the end, and is measured then.
+ */
+int64_t deadline_patience(const struct deadline_measured *m, uint64_t state_bytes, unsigned given_up);
+
+#define DEADLINE_PATIENCE 10 /* times */
+#define DEADLINE_PATIENCE_LEAST (10 * CLOCK_SECOND)
+#define DEADLINE_PATIENCE_DOUBLED 6 /* most */
+
 #define DEADLINE_GUESS_RATE (100 * INT64_C(1000000)) /* bytes per second: a busy shared filesystem */
 #define DEADLINE_GUESS_FIXED (2 * CLOCK_SECOND)
 #define DEADLINE_CALIBRATE_STEPS 3

@@ -119,6 +119,23 @@ ok "and its reason is told" has_events "$run" 1 save "$failed.*snapshot.mid_copy
 same_weights "$run.bin" "the weights are the same"
 newest_is_whole "$run" copy
 
+# ---- a disk that hangs -------------------------------------------------------------------------------------------------
+
+run=$TEST_DIR/hangs
+STINT_FAULT=save.mid_write:pause@2 STINT_FAULT_DIR=$TEST_DIR/faults start hangs \
+        stint run --stint-dir "$run" "${little[@]}" -- "${flow_train[@]}" --log-every 10 --out "$run.bin"
+wait_for 60 "the middle of the second save" reached "$TEST_DIR/faults"
+ok "a disk that hangs in a streamed save holds training for so long only" wait_for_line 120 "$TEST_DIR/hangs.err" \
+        "rank 0: the disk has held a streamed save, and training with it, for [0-9.]+s \(10\.0s at most\): it is given up, and training goes on"
+ok "which goes on to its last step while the disk still hangs" wait_for_line 60 "$TEST_DIR/hangs.out" "^step +120 "
+ok "which it did until now" reached "$TEST_DIR/faults"
+find "$TEST_DIR/faults" -type f -delete
+wait_exit hangs 60
+is "$status" 0 "when it does no more the last state is saved"
+ok "and the journal has why the other one was not" has_events "$run" 1 save "$failed.*the disk has held a streamed save"
+same_weights "$run.bin" "the weights are the same"
+newest_is_whole "$run" hangs
+
 # ---- `stint run` dies --------------------------------------------------------------------------------------------------
 
 run=$TEST_DIR/alone

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_deadline: when to save, without a clock: by example, and by what must hold of any numbers at all. */
 #include <check.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include "deadline.h"
@@ -368,6 +369,32 @@ START_TEST(the_lead_grows_while_a_write_is_slower_than_any)
 }
 END_TEST
 
+START_TEST(a_streamed_save_is_borne_with_for_ten_times_what_saves_take)
+{
+        struct deadline_measured m = { 0 };
+
+        /* Nothing measured: the guess counts, 2 s and 3 GB at 100 MB/s. */
+        ck_assert_int_eq(deadline_patience(&m, 0, 0), 20 * S);
+        ck_assert_int_eq(deadline_patience(&m, UINT64_C(3000000000), 0), 320 * S);
+        m = (struct deadline_measured){ .snapshot_ns = 3 * S, .write_ns = S, .commit_ns = S / 2, .saves = 1 };
+        ck_assert_int_eq(deadline_patience(&m, UINT64_C(3000000000), 0), 45 * S);
+        m.snapshot_ns = m.write_ns = m.commit_ns = 0; /* a hiccup of a disk is no hang */
+        ck_assert_int_eq(deadline_patience(&m, 0, 0), DEADLINE_PATIENCE_LEAST);
+}
+END_TEST
+
+START_TEST(and_for_longer_each_time_that_one_was_given_up)
+{
+        struct deadline_measured m = { .snapshot_ns = 9 * S, .write_ns = S, .saves = 5 };
+
+        ck_assert_int_eq(deadline_patience(&m, 0, 1), 200 * S);
+        ck_assert_int_eq(deadline_patience(&m, 0, 3), 800 * S);
+        ck_assert_int_eq(deadline_patience(&m, 0, UINT_MAX), deadline_patience(&m, 0, DEADLINE_PATIENCE_DOUBLED));
+        m.write_ns = CLOCK_NEVER; /* whatever was told */
+        ck_assert_int_eq(deadline_patience(&m, 0, 4), CLOCK_NEVER);
+}
+END_TEST
+
 START_TEST(reasons_and_causes_have_words_and_come_back)
 {
         enum save_reason reason;
@@ -540,6 +567,8 @@ static void add_tests(Suite *suite)
         tcase_add_test(all, the_automatic_interval_takes_what_training_loses_by_a_save);
         tcase_add_test(all, a_write_in_flight_comes_before_the_final_one);
         tcase_add_test(all, the_lead_grows_while_a_write_is_slower_than_any);
+        tcase_add_test(all, a_streamed_save_is_borne_with_for_ten_times_what_saves_take);
+        tcase_add_test(all, and_for_longer_each_time_that_one_was_given_up);
         tcase_add_test(all, reasons_and_causes_have_words_and_come_back);
         tcase_add_test(all, any_numbers_make_a_plan_that_holds);
         tcase_add_test(all, a_higher_cost_never_means_a_later_save);
