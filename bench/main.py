@@ -12,12 +12,14 @@ import part_idle
 import part_restore
 import part_save
 import part_scale
+import part_streamed
 from bench import Bench
 from figures import failed
 from players import Problem
 
 # Each with the part of the table that it begins.
-PARTS = {"save": (1, part_save.measure), "restore": (3, part_restore.measure), "scale": (4, part_scale.measure),
+PARTS = {"save": (1, part_save.measure), "streamed": (2, part_streamed.measure),
+         "restore": (3, part_restore.measure), "scale": (4, part_scale.measure),
          "idle": (5, part_idle.measure), "boundary": (6, part_boundary.measure)}
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
