@@ -240,20 +240,6 @@ static struct staging *make(struct staging_job *job, const struct template *t, v
 
 /* ---- without memory for it --------------------------------------------------------------------------------------- */
 
-/* As much as helps, and no more than half of what is left; 0: not even a window. */
-static uint64_t window_room(void)
-{
-        const int64_t available = memory_available();
-        uint64_t room = STREAMED_MOST;
-
-        if (limit && limit < room)
-                room = limit;
-        if (available >= 0 && (uint64_t)available / 2 < room)
-                room = (uint64_t)available / 2;
-        room -= room % WINDOW_BLOCK;
-        return room < STREAMED_LEAST ? 0 : room;
-}
-
 /* The template as it is, with the table in it; only pages that have something in them are there. */
 static int map_template(struct staging *s, const struct staging_job *job, const struct template *t, const void *table,
                         struct stint_error *err)
@@ -302,8 +288,8 @@ static struct staging *make_what_fits(struct staging_job *job, const struct temp
 
         if (s || err->code != ENOMEM || !job->may_stream)
                 return s;
-        window_bytes = window_room();
-        if (window_bytes == 0 || window_bytes >= t->image_bytes)
+        window_bytes = streamed_window(t->image_bytes, limit, memory_available());
+        if (window_bytes == 0)
                 return NULL;
         return make_streamed(job, t, table, window_bytes, err);
 }

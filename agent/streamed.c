@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "durable.h"
 #include "extents.h"
+#include "memory.h"
 
 _Static_assert(WINDOW_BLOCK == BLOCKS_BYTES, "a block of the writer lies in the window in one piece");
 
@@ -83,6 +84,27 @@ static int table_memory(const struct staging *s, struct stint_error *err)
         return -1;
 }
 
+uint64_t streamed_window(uint64_t image_bytes, uint64_t limit, int64_t available)
+{
+        uint64_t room = STREAMED_MOST;
+
+        if (limit && limit < room)
+                room = limit;
+        if (available >= 0 && (uint64_t)available / 2 < room)
+                room = (uint64_t)available / 2;
+        room -= room % WINDOW_BLOCK;
+        return room < STREAMED_LEAST || room >= image_bytes ? 0 : room;
+}
+
+/* Pages are made here, on a thread, and large: by the program they would be made in its first save. */
+static int make_first(struct streamed *x, uint64_t image_bytes, struct stint_error *err)
+{
+        x->first = passage_new(x->window_bytes, image_bytes, err);
+        if (!x->first)
+                return -1;
+        return memory_populate(x->first->window.ring, x->first->window.ring_bytes, MEMORY_LARGE, err);
+}
+
 struct streamed *streamed_new(const struct staging *s, uint64_t window_bytes, struct stint_error *err)
 {
         struct streamed *x = calloc(1, sizeof *x);
@@ -93,7 +115,7 @@ struct streamed *streamed_new(const struct staging *s, uint64_t window_bytes, st
         }
         x->window_bytes = window_bytes;
         x->table_fd = table_memory(s, err);
-        if (x->table_fd >= 0 && find_pieces(x, s, err) == 0)
+        if (x->table_fd >= 0 && find_pieces(x, s, err) == 0 && make_first(x, s->image_bytes, err) == 0)
                 return x;
         streamed_free(x);
         return NULL;
@@ -105,6 +127,7 @@ void streamed_free(struct streamed *x)
                 return;
         if (x->table_fd >= 0)
                 close(x->table_fd);
+        passage_free(x->first);
         free(x->pieces);
         free(x);
 }

@@ -28,9 +28,18 @@ struct streamed_piece {
 struct streamed {
         int table_fd; /* sealed, for the program: the table with its offsets */
         uint64_t window_bytes;
+        struct passage *first; /* for the first save, with all of its pages; NULL: somebody has taken it */
         struct streamed_piece *pieces; /* in order; together with the tensors every byte there is */
         uint64_t n;
 };
+
+struct passage;
+
+/*
+ * How large a window an image gets that there is no memory for: as much as helps, but no more than `limit` (0: none) and
+ * than half of what is `available` (-1: nobody knows).  0: not even the least, or the image is no larger than that.
+ */
+uint64_t streamed_window(uint64_t image_bytes, uint64_t limit, int64_t available);
 
 /* Makes it for staging that has its image, its extents and all of its offsets.  NULL and err. */
 struct streamed *streamed_new(const struct staging *s, uint64_t window_bytes, struct stint_error *err);

@@ -36,11 +36,25 @@ void windows_next(struct rank *rank)
 
         if (!s || rank->gone || rank->window || in_use(rank))
                 return;
-        rank->window = passage_new(s->streamed->window_bytes, s->image_bytes, &err);
+        rank->window = s->streamed->first;
+        s->streamed->first = NULL;
+        if (!rank->window)
+                rank->window = passage_new(s->streamed->window_bytes, s->image_bytes, &err);
         if (rank->window)
                 send_window(rank);
         else /* the program waits at its next save, and that one fails */
                 log_warning("rank %d: no window for the next save: %s", rank->rank, err.text);
+}
+
+void windows_return(struct rank *rank, const struct staging *staging, struct passage *p)
+{
+        if (staging != rank->streamed || rank->gone || rank->window || atomic_load(&p->stopped)) {
+                passage_free(p);
+                return;
+        }
+        window_renew(&p->window);
+        rank->window = p;
+        send_window(rank);
 }
 
 void windows_begin(struct rank *rank, const char *why)

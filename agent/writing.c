@@ -72,6 +72,10 @@ void writing_over(struct rank *rank, struct writer *w)
                 saving_forget(rank);
         if (again)
                 writing_forget(s);
+        if (w->passage && !w->failed) {
+                windows_return(rank, w->staging, w->passage);
+                w->passage = NULL;
+        }
         windows_next(rank);
         if (again && !rank->gone)
                 saving_ask_again(rank);

@@ -23,7 +23,7 @@ static void *populate(void *arg)
         struct streaming *s = arg;
 
         while (s->present < s->window.ring_bytes && !atomic_load(&s->stop)) {
-                memory_populate(s->window.ring + s->present, WINDOW_BLOCK, MEMORY_SMALL, NULL); /* if it fails the copy finds out */
+                memory_populate(s->window.ring + s->present, WINDOW_BLOCK, MEMORY_LARGE, NULL); /* if it fails the copy finds out */
                 s->present += WINDOW_BLOCK;
         }
         return NULL;
@@ -196,7 +196,7 @@ static int copy_block(struct stream *m, uint64_t at, uint64_t end, struct stint_
 
         /* Pages for which there was no time; one by one they cost more than the copy. */
         if (at >= m->s->present && at < m->s->window.ring_bytes)
-                memory_populate(window_at(&m->s->window, at), end - at, MEMORY_SMALL, NULL);
+                memory_populate(window_at(&m->s->window, at), end - at, MEMORY_LARGE, NULL);
         copy_forget(m->copy);
         for (i = m->next; i < m->n && m->list[i]->offset < end; i++) {
                 if (copy_part(m, m->list[i], at, end, err) < 0)

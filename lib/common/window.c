@@ -77,6 +77,15 @@ void window_fini(struct window *w)
         *w = (struct window){ .fd = -1 };
 }
 
+void window_renew(struct window *w)
+{
+        atomic_store(&w->filled, 0);
+        atomic_store(&w->passed, 0);
+        atomic_store(&w->page->filled, 0);
+        atomic_store(&w->page->passed, 0);
+        atomic_store(&w->page->stopped, 0);
+}
+
 unsigned char *window_at(const struct window *w, uint64_t at)
 {
         return w->ring + at % w->ring_bytes;

@@ -48,6 +48,9 @@ int window_take(struct window *w, int fd, uint64_t ring_bytes, uint64_t image_by
 /* Lets go of it; on one that is all zero it does nothing.  The other side does not notice: window_stop tells it. */
 void window_fini(struct window *w);
 
+/* The one who made it begins anew, when the other side has let go of it; what the ring has in it stays. */
+void window_renew(struct window *w);
+
 /* Where the byte `at` of the image lies, while it is in the window. */
 unsigned char *window_at(const struct window *w, uint64_t at);
 

@@ -254,6 +254,58 @@ START_TEST(a_state_that_is_streamed_is_the_same_file)
 }
 END_TEST
 
+START_TEST(the_first_window_has_all_of_its_pages)
+{
+        struct stat status;
+
+        set_out(STREAMED_LEAST);
+        ck_assert_ptr_nonnull(staging->streamed->first);
+        ck_assert_int_eq(fstat(staging->streamed->first->window.fd, &status), 0);
+        ck_assert_uint_ge((uint64_t)status.st_blocks * 512, STREAMED_LEAST);
+}
+END_TEST
+
+START_TEST(a_window_serves_again_and_nothing_is_left_in_it)
+{
+        struct program p = { .rc = -1 };
+
+        set_out(STREAMED_LEAST);
+        save_with(&p);
+        ck_assert_int_eq(p.rc, 0);
+        ck_assert_int_eq(durable_remove_tree(checkpoints, &err), 0);
+        writer->passage = NULL;
+        writer_free(writer);
+        window_renew(&passage->window);
+        ck_assert_msg(take_window(layout.id) == 0, "%s", err.text);
+        memset(streaming.window.ring, 0x5a, STREAMED_LEAST);
+        memset(data[0], 0x77, (size_t)sizes[0]);
+        writer = make_writer(staging, STEP);
+        writer->passage = passage;
+        p.rc = -1;
+        save_with(&p);
+        ck_assert_msg(p.rc == 0 && !writer->failed, "%s", writer->err.text);
+        assert_same_file();
+}
+END_TEST
+
+START_TEST(the_window_is_what_is_left_allowed_and_of_use)
+{
+        const uint64_t large = UINT64_C(1) << 40;
+
+        ck_assert_uint_eq(streamed_window(large, 0, -1), STREAMED_MOST);
+        ck_assert_uint_eq(streamed_window(large, 0, INT64_MAX), STREAMED_MOST);
+        ck_assert_uint_eq(streamed_window(large, 0, 100 << 20), 48 << 20); /* half of it, in whole blocks */
+        ck_assert_uint_eq(streamed_window(large, 20 << 20, 100 << 20), 20 << 20);
+        ck_assert_uint_eq(streamed_window(large, 70 << 20, 100 << 20), 48 << 20);
+        ck_assert_uint_eq(streamed_window(large, (11 << 20) + 5, -1), 8 << 20);
+        ck_assert_uint_eq(streamed_window(large, 0, 16 << 20), STREAMED_LEAST);
+        ck_assert_uint_eq(streamed_window(large, 0, (16 << 20) - 1), 0);
+        ck_assert_uint_eq(streamed_window(large, 0, 0), 0);
+        ck_assert_uint_eq(streamed_window((8 << 20) + 1, 8 << 20, -1), 8 << 20);
+        ck_assert_uint_eq(streamed_window(8 << 20, 8 << 20, -1), 0); /* as large as the image: no help */
+}
+END_TEST
+
 START_TEST(many_small_tensors_are_streamed_with_their_table)
 {
         const int64_t three = 3;
@@ -411,6 +463,9 @@ static void add_tests(Suite *suite)
 
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_loop_test(all, a_state_that_is_streamed_is_the_same_file, 0, 3);
+        tcase_add_test(all, the_first_window_has_all_of_its_pages);
+        tcase_add_test(all, a_window_serves_again_and_nothing_is_left_in_it);
+        tcase_add_test(all, the_window_is_what_is_left_allowed_and_of_use);
         tcase_add_test(all, many_small_tensors_are_streamed_with_their_table);
         tcase_add_test(all, what_lies_on_a_device_is_streamed_too);
         tcase_add_test(all, what_has_come_is_written_to_its_end);

@@ -129,6 +129,19 @@ START_TEST(counters_that_cannot_be_are_not_believed)
 }
 END_TEST
 
+START_TEST(one_that_is_renewed_is_as_new)
+{
+        window_fill(&mine, 100);
+        window_pass(&mine, 50);
+        window_stop(&mine);
+        window_renew(&mine);
+        ck_assert_uint_eq(window_filled(&mine), 0);
+        ck_assert_int_eq(window_await_filled(&mine, 1, 0, &err), 0); /* neither there nor stopped */
+        ck_assert_int_eq(window_await_room(&mine, RING, 0, &err), 1);
+        ck_assert_int_eq(window_await_room(&mine, RING + 1, 0, &err), 0);
+}
+END_TEST
+
 START_TEST(sizes_that_cannot_be_are_refused)
 {
         struct window w;
@@ -160,6 +173,7 @@ static void add_tests(Suite *suite)
         tcase_add_test(all, what_is_not_passed_is_not_overwritten);
         tcase_add_test(all, a_stop_ends_whoever_waits_and_leaves_what_is_there);
         tcase_add_test(all, counters_that_cannot_be_are_not_believed);
+        tcase_add_test(all, one_that_is_renewed_is_as_new);
         tcase_add_test(all, sizes_that_cannot_be_are_refused);
 }
 
