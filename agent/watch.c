@@ -320,6 +320,7 @@ void watch_describe(struct watch *w, struct wire_daemon_plan *m)
         m->flying_ns = in->flying_since_ns <= 0               ? -1
                        : in->now_ns > in->flying_since_ns ? in->now_ns - in->flying_since_ns
                                                           : 0;
+        m->coming_ns = in->flying_since_ns > in->now_ns ? in->flying_since_ns - in->now_ns : 0;
         m->saves = in->measured.saves;
         m->margin_ns = in->margin_ns;
         m->interval_ns = in->interval_ns;

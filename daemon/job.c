@@ -91,6 +91,14 @@ static int64_t in_time(int64_t now_ns, int64_t left_ns)
         return at;
 }
 
+/* 0: nothing is in the writing.  A streamed snapshot will be, and then the write of it comes. */
+static int64_t flying_since(int64_t now_ns, const struct wire_daemon_plan *m)
+{
+        if (m->flying_ns < 0)
+                return 0;
+        return m->coming_ns > 0 ? in_time(now_ns, m->coming_ns) : since(now_ns, m->flying_ns);
+}
+
 void job_plan(struct job *job, const struct wire_daemon_plan *m, int64_t now_ns, int64_t margin_ns)
 {
         job->in = (struct deadline_inputs){
@@ -109,7 +117,7 @@ void job_plan(struct job *job, const struct wire_daemon_plan *m, int64_t now_ns,
                               .cost_ns = length(m->cost_ns),
                               .saves = m->saves },
                 .state_bytes = m->state_bytes,
-                .flying_since_ns = m->flying_ns < 0 ? 0 : since(now_ns, m->flying_ns),
+                .flying_since_ns = flying_since(now_ns, m),
                 .outlive_ns = length(m->outlive_ns),
                 .margin_ns = m->margin_ns > margin_ns ? m->margin_ns : margin_ns,
                 .last_save_ns = m->since_save_ns < 0 ? 0 : since(now_ns, m->since_save_ns),

@@ -312,7 +312,7 @@ AT(wire_scheduler_answer, text, 144);
 AT(wire_scheduler_cluster, cluster, 16);
 AT(wire_verb_answer, text, 40);
 AT(wire_daemon_hello, run_id, 24);
-AT(wire_daemon_plan, cause, 144);
+AT(wire_daemon_plan, cause, 152);
 AT(wire_daemon_handover, seal, 16);
 AT(wire_daemon_find, run_id, 32);
 AT(wire_daemon_job, job, 56);

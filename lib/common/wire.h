@@ -577,6 +577,7 @@ struct wire_daemon_plan { /* struct deadline_inputs, as the agent sees it now */
         int64_t step_ns;
         int64_t delay_ns, snapshot_ns, write_ns, commit_ns, cost_ns;
         int64_t flying_ns;       /* how long a snapshot has been in the writing; -1: none is */
+        int64_t coming_ns;       /* with flying_ns 0, of a streamed one: until all of it should have come */
         int64_t margin_ns, interval_ns, mtbf_ns, outlive_ns;
         uint64_t state_bytes;
         int64_t step;            /* the furthest rank's; -1: none was made */

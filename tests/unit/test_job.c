@@ -108,6 +108,31 @@ START_TEST(lengths_become_times_of_this_machine)
 }
 END_TEST
 
+START_TEST(a_stream_that_is_still_coming_lengthens_the_lead_as_the_agent_has_it)
+{
+        struct wire_daemon_plan m = plan();
+        struct job job = fresh();
+        int64_t quiet_ns;
+
+        m.saves = 5;
+        m.snapshot_ns = 20 * S;
+        m.write_ns = 3 * S;
+        job_plan(&job, &m, 1000 * S, 0);
+        quiet_ns = deadline_plan(&job.in).lead_ns;
+        m.flying_ns = 0;
+        m.coming_ns = 15 * S; /* and its write after that */
+        job_plan(&job, &m, 1000 * S, 0);
+        ck_assert_int_eq(job.in.flying_since_ns, 1015 * S);
+        ck_assert_int_eq(deadline_plan(&job.in).lead_ns, quiet_ns + 15 * S + 3 * S);
+        m.coming_ns = INT64_MAX;
+        job_plan(&job, &m, 1000 * S, 0);
+        ck_assert_int_eq(job.in.flying_since_ns, CLOCK_NEVER);
+        m.flying_ns = -1; /* there is none: what it says of one is nothing */
+        job_plan(&job, &m, 1000 * S, 0);
+        ck_assert_int_eq(job.in.flying_since_ns, 0);
+}
+END_TEST
+
 START_TEST(the_longer_margin_stands)
 {
         struct wire_daemon_plan m = plan();
@@ -128,7 +153,7 @@ START_TEST(any_numbers_make_a_job_that_can_be_planned)
         const unsigned n = sizeof odd / sizeof odd[0];
         unsigned i, j, field;
 
-        for (field = 0; field < 15; field++)
+        for (field = 0; field < 16; field++)
                 for (i = 0; i < n; i++)
                         for (j = 0; j < n; j++) {
                                 struct wire_daemon_plan m = plan();
@@ -254,6 +279,7 @@ static void add_tests(Suite *suite)
         tcase_add_test(all, from_everywhere_a_lost_agent_leads_to_gone_and_nothing_leads_away);
         tcase_add_test(all, every_state_has_a_word_of_its_own);
         tcase_add_test(all, lengths_become_times_of_this_machine);
+        tcase_add_test(all, a_stream_that_is_still_coming_lengthens_the_lead_as_the_agent_has_it);
         tcase_add_test(all, the_longer_margin_stands);
         tcase_add_test(all, any_numbers_make_a_job_that_can_be_planned);
         tcase_add_test(all, programs_of_which_a_final_save_was_asked_do_not_train);
