@@ -92,6 +92,19 @@ static void say_wait(char *verdict, size_t size, int64_t wait_ns)
                          duration_format(waited, sizeof waited, wait_ns));
 }
 
+/* Numbers say it all, but for what a streamed one has cost. */
+static void answer_landed(struct run *r, uint64_t bytes, int64_t took_ns)
+{
+        const struct save *s = &r->save;
+        char text[WIRE_TEXT] = "";
+
+        if (s->window_bytes > 0) {
+                verdict_saved(text, sizeof text, r->landed_step, bytes, took_ns, CLOCK_NEVER);
+                verdict_streamed(text, sizeof text, s->window_bytes, s->copy_ns, s->blocked_ns);
+        }
+        listen_answer(&r->listen, s->id, 0, r->landed_step, bytes, took_ns, text);
+}
+
 void saved_landed(struct run *r, const struct manifest *m, int unchanged)
 {
         struct save *s = &r->save;
@@ -112,7 +125,7 @@ void saved_landed(struct run *r, const struct manifest *m, int unchanged)
         saved_tell(r, s->id, -1, 1, m->step, bytes, took_ns, "");
         log_notice("stint %u: %s%s%s%s", r->stint, r->last_save, save_is_final(s->reason) ? "" : " (",
                    save_is_final(s->reason) ? "" : save_reason_name(s->reason), save_is_final(s->reason) ? "" : ")");
-        listen_answer(&r->listen, s->id, 0, m->step, bytes, took_ns, "");
+        answer_landed(r, bytes, took_ns);
         if (!unchanged) {
                 measured_learn(&r->measured, s, step_p99(r), commit_ns);
                 story_tell_measured(r, AGENTS_ALL);

@@ -195,6 +195,9 @@ start budget stint run --stint-dir "$run" "${little[@]}" -- "${flow_train[@]}" -
 wait_landed "$run" 1
 like "$(cat "$TEST_DIR/budget.err")" "StagingMemory" "a state larger than stintd's budget: that is said"
 ok "and streamed" has_events "$run" 1 save '"landed": *true.*"window_bytes"'
+run stint save "$run"
+like "$(cat "$TEST_DIR/out")" "^saved step [0-9]+, .* streamed through 8\.0 MiB: training waited [0-9.]+s, [0-9.]+s of it for the disk\$" \
+        "\`stint save\` answers with what a streamed save has cost"
 kill -TERM "$(pid_of small)"
 wait_exit small 10
 daemon large 512M
@@ -204,6 +207,7 @@ wait_landed "$run" $((so_far + 2))
 unlike "$(journal "$run" save | tail -n 1)" "window_bytes" "saves are streamed no more"
 run stint save "$run" --stop
 is "$status" 0 "and the run can be stopped with a save"
+unlike "$(cat "$TEST_DIR/out")" "streamed" "whose answer says nothing of a window any more"
 wait_exit budget 60
 newest_is_whole "$run" budget
 kill -TERM "$(pid_of large)"
