@@ -234,7 +234,7 @@ static const struct flag table[] = {
          "the newest checkpoint is read into memory while the program starts (default: on)", NULL},
         {"--stint-staging", "BYTES", FIELD(staging_bytes), read_staging,
          "the most memory of the job that staging takes for a rank; a larger state is written while it is copied, and "
-         "training waits for the disk (default: as much as there is)",
+         "training waits for the disk (default: STINT_STAGING, else as much as there is)",
          NULL},
         {"--stint-take-over", NULL, FIELD(take_over), flag_switch,
          "take the run although another host holds it; only when that one is known to be gone", NULL},
@@ -329,6 +329,16 @@ static int check(struct run_options *o, struct stint_error *err)
         return read_dir(o->dir, name, err) ? -1 : name_task(o->dir, err);
 }
 
+/* For whom nobody writes a command line: `stint run --attend` is started by the library. */
+static int take_staging(struct run_options *o, struct stint_error *err)
+{
+        const char *named = getenv("STINT_STAGING");
+
+        if (o->staging_bytes > 0 || !named || !*named)
+                return 0;
+        return read_staging(&o->staging_bytes, named, err) ? error_wrap(err, "STINT_STAGING=%s", named) : 0;
+}
+
 int run_options_parse(struct run_options *o, int argc, char **argv, struct stint_error *err)
 {
         int rc;
@@ -338,5 +348,7 @@ int run_options_parse(struct run_options *o, int argc, char **argv, struct stint
         rc = flags_read(table, o, argv + 1, FLAGS_FIRST, &o->command, err);
         if (rc > 0)
                 help();
-        return rc ? rc : check(o, err);
+        if (rc)
+                return rc;
+        return take_staging(o, err) ? -1 : check(o, err);
 }

@@ -213,6 +213,14 @@ newest_is_whole "$run" budget
 kill -TERM "$(pid_of large)"
 wait_exit large 10
 
+# ---- started by itself -------------------------------------------------------------------------------------------------
+
+run=$TEST_DIR/itself
+STINT_DIR=$run STINT_STAGING=8M run "${flow_train[@]}" --out "$run.bin"
+is "$status" 0 "a program that is started by itself is told by STINT_STAGING"
+ok "and streamed" has_events "$run" 1 save '"reason": *"complete".*"landed": *true.*"window_bytes": *8388608'
+same_weights "$run.bin" "with the same weights"
+
 # ---- too little for anything -------------------------------------------------------------------------------------------
 
 run stint run --stint-dir "$TEST_DIR/none" --stint-staging=4M -- "${flow_train[@]}"

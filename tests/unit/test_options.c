@@ -145,6 +145,21 @@ START_TEST(the_interval_is_a_duration_or_off_or_automatic)
 }
 END_TEST
 
+START_TEST(staging_has_a_least_size_and_the_environment_names_it_too)
+{
+        ck_assert_int_eq(PARSED("train")->staging_bytes, 0);
+        REFUSED("--stint-staging", "--stint-staging=4M", "train");
+        setenv("STINT_STAGING", "512M", 1);
+        ck_assert_int_eq(PARSED("train")->staging_bytes, INT64_C(512) << 20);
+        ck_assert_int_eq(PARSED("--stint-staging=9M", "train")->staging_bytes, INT64_C(9) << 20);
+        setenv("STINT_STAGING", "4M", 1);
+        REFUSED("STINT_STAGING=4M", "train");
+        setenv("STINT_STAGING", "", 1);
+        ck_assert_int_eq(PARSED("train")->staging_bytes, 0);
+        unsetenv("STINT_STAGING");
+}
+END_TEST
+
 START_TEST(any_option_of_the_local_scheduler_asks_for_it)
 {
         ck_assert_int_eq(PARSED("--stint-limit=20s", "train")->local, 1);
@@ -286,6 +301,7 @@ static void add_tests(Suite *suite)
         tcase_add_test(tests, two_dashes_end_the_options);
         tcase_add_test(tests, the_run_directory_is_absolute_and_follows_the_name);
         tcase_add_test(tests, the_interval_is_a_duration_or_off_or_automatic);
+        tcase_add_test(tests, staging_has_a_least_size_and_the_environment_names_it_too);
         tcase_add_test(tests, any_option_of_the_local_scheduler_asks_for_it);
         tcase_add_test(tests, each_stint_of_an_invocation_may_be_preempted_at_its_own_time);
         tcase_add_test(tests, what_cannot_be_is_refused_with_the_options_name);
