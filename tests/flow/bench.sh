@@ -127,7 +127,27 @@ is "$(sed -n '1p;$p' "$TEST_DIR/paste.md" | tr '\n' ' '):$(grep -cE '^(old|bench
         "which stands between the marks of a file now"
 is "$(find "$TEST_DIR" -maxdepth 1 -name 'stint-bench.*')" "" "nothing is left behind on the disk"
 
+# With 4 MiB nothing is streamed: that part says so, and is played with more.
+start streamed /usr/bin/python3 "$bench/main.py" --build "$TEST_BUILD" --dir "$TEST_DIR" --json --quick --rounds=1 --no-peers \
+        --only=streamed --bytes=32M --tensors=20
+wait_exit streamed 300
+cat >"$TEST_DIR/look.py" <<'PYTHON'
+import json
+import sys
+
+few, rows = ({row["name"]: row for row in json.load(open(path))["rows"]} for path in sys.argv[1:])
+assert "is not streamed" in few["landed, streamed"]["skipped"], few["landed, streamed"]
+assert "problem" not in rows["landed, streamed"], rows
+assert set(rows) == {"training stalled, streamed", "landed, streamed"}, rows
+assert rows["landed, streamed"]["figure"]["median"] >= rows["training stalled, streamed"]["figure"]["median"] > 0
+assert rows["landed, streamed"]["limit"]["median"] > 0
+assert "through 8 MiB" in rows["training stalled, streamed"]["note"]
+print("streamed")
+PYTHON
+is "$(/usr/bin/python3 "$TEST_DIR/look.py" "$TEST_DIR/all.out" "$TEST_DIR/streamed.out" 2>&1)" "streamed" \
+        "a save that is streamed is measured where the state is large enough"
+
 run /usr/bin/python3 "$bench/main.py" --build "$TEST_BUILD" --only=speed
 is "$status" 2 "a part that there is not is refused"
-like "$(cat "$TEST_DIR/err")" "no part 'speed'; there are save, restore" "with those that there are"
+like "$(cat "$TEST_DIR/err")" "no part 'speed'; there are save, streamed, restore" "with those that there are"
 done_testing
