@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* fuzz_seal: bytes as a seal: what decodes, as it or as the mark in its place, is, encoded again, the same bytes. An odd first byte puts the checksum
- * right. */
+/*
+ * fuzz_seal: bytes as a seal: what decodes, as it or as the mark in its place, is, encoded again, the same bytes. An odd
+ * first byte puts the checksum right.
+ */
 #include <errno.h>
 #include "checksum.h"
 #include "example.h"
