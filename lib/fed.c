@@ -76,7 +76,7 @@ static int by_begin(const void *a, const void *b)
 
 static int list_pieces(struct stint *s, struct fed *f, struct stint_error *err)
 {
-        const struct layout_tensor *t;
+        struct layout_tensor *t;
 
         f->pieces = calloc(f->fit.count + 1, sizeof *f->pieces);
         if (!f->pieces)
@@ -89,7 +89,7 @@ static int list_pieces(struct stint *s, struct fed *f, struct stint_error *err)
                                                            .bytes = t->bytes,
                                                            .to = t->tensor.data,
                                                            .device = t->device,
-                                                           .name = t->name};
+                                                           .tensor = t};
         }
         qsort(f->pieces, f->count, sizeof *f->pieces, by_begin);
         return 0;
@@ -123,7 +123,7 @@ static int copy_part(struct stint *s, struct fed *f, const struct fed_piece *p, 
         if (!p->device || p->device->kind == STINT_DEVICE_HOST)
                 copy_add(&s->snapshot.copy, to, from, bytes);
         else if (p->device->copy_in(to, from, bytes, err) < 0)
-                return error_wrap(err, "tensor '%s' could not be restored", p->name);
+                return error_wrap(err, "tensor '%s' could not be restored", p->tensor->name);
         return 0;
 }
 
@@ -149,6 +149,7 @@ static int copy_pieces(struct stint *s, struct fed *f, uint64_t from, uint64_t u
         for (; f->next < f->count && f->pieces[f->next].begin < upto; f->next++) {
                 p = &f->pieces[f->next];
                 end = p->begin + p->bytes;
+                p->tensor->touched = 1;
                 if (copy_piece(s, f, p, p->begin > from ? p->begin : from, end < upto ? end : upto, err) < 0)
                         return -1;
                 if (end > upto)
@@ -293,7 +294,7 @@ void fed_drop(struct stint *s, struct fed *f)
 
 void fed_settle(struct stint *s, struct fed *f)
 {
-        fit_forget(&s->layout);
+        fit_settle(&s->layout);
         let_go(f);
         f->table = f->pieces = NULL;
         f->count = 0;

@@ -21,7 +21,7 @@ struct fed_piece {
         uint64_t begin, bytes;
         char *to;
         const struct device *device; /* NULL: memory of the library's own, for what is carried along */
-        const char *name;
+        struct layout_tensor *tensor;
 };
 
 struct fed {

@@ -47,11 +47,25 @@ static int check_missing(const struct layout *l, const struct fit *f, struct sti
         return 0;
 }
 
+/* What keeps its value must have it still: an image that was streamed before and turned out damaged may be in there. */
+static int check_kept(const struct layout *l, const struct fit *f, struct stint_error *err)
+{
+        const struct layout_tensor *t;
+
+        for (t = l->tensors; t; t = layout_next(t))
+                if (!t->record && t->touched)
+                        return error_set(err, EBADMSG,
+                                         "checkpoint %s has no tensor '%s', into which a newer one was being copied that "
+                                         "is damaged: begin the program anew, with its own value in there",
+                                         f->checkpoint, t->name);
+        return 0;
+}
+
 int fit_check(struct layout *l, const struct fit *f, int allow_missing, struct stint_error *err)
 {
         if (match_records(l, f, err) < 0)
                 return -1;
-        return allow_missing ? 0 : check_missing(l, f, err);
+        return allow_missing ? check_kept(l, f, err) : check_missing(l, f, err);
 }
 
 /* ---- what nobody attached ------------------------------------------------------------------------------------- */
@@ -90,7 +104,7 @@ int fit_carry(struct layout *l, const struct fit *f, const char *base, int packe
 
 /* ---- afterwards ----------------------------------------------------------------------------------------------- */
 
-void fit_forget(struct layout *l)
+static void forget_records(struct layout *l)
 {
         struct layout_tensor *t;
 
@@ -98,11 +112,21 @@ void fit_forget(struct layout *l)
                 t->record = NULL;
 }
 
+void fit_settle(struct layout *l)
+{
+        struct layout_tensor *t;
+
+        for (t = l->tensors; t; t = layout_next(t)) {
+                t->record = NULL;
+                t->touched = 0;
+        }
+}
+
 void fit_undo(struct layout *l)
 {
         struct layout_tensor *t, *next;
 
-        fit_forget(l);
+        forget_records(l);
         for (t = l->tensors; t; t = next) {
                 next = layout_next(t);
                 if (!t->device)

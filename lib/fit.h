@@ -21,7 +21,7 @@ struct fit {
 
 /*
  * Finds the record of everything attached, as layout_tensor.record.  -1 when one does not fit, or is missing and may
- * not be.
+ * not be: with allow_missing that is one with ->touched, whose value is not its own any more.
  */
 int fit_check(struct layout *l, const struct fit *f, int allow_missing, struct stint_error *err);
 
@@ -34,8 +34,10 @@ uint64_t fit_carried_bytes(const struct layout *l, const struct fit *f);
  */
 int fit_carry(struct layout *l, const struct fit *f, const char *base, int packed, struct stint_error *err);
 
-/* The records are not needed any more; and with them everything that was carried along is let go of. */
-void fit_forget(struct layout *l);
+/* It counts: records are not needed any more. */
+void fit_settle(struct layout *l);
+
+/* It does not: and everything that was carried along is let go of. */
 void fit_undo(struct layout *l);
 
 #endif

@@ -22,6 +22,7 @@ struct layout_tensor {
         uint64_t offset;             /* in the image of the layout placed last */
         uint32_t placed;             /* which layout that was; 0: none */
         const struct table_record *record; /* what the image being restored has for it; restore's, NULL outside of it */
+        int touched;                 /* bytes of an image that may not count went there; restore's, as `record` */
         int homeless;                /* there was no memory for its place in the index */
         UT_hash_handle hh;           /* by name; its list is in the order of attaching */
 };

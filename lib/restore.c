@@ -223,7 +223,7 @@ static void settle(struct stint *s, struct image *image)
         const struct wire_restore_image *told = &image->told;
         char bytes[32], took[32];
 
-        fit_forget(&s->layout);
+        fit_settle(&s->layout);
         s->restored.image = told->streamed ? image->fed.carried : image->base;
         s->restored.bytes = told->streamed ? image->fed.carried_bytes : image->bytes;
         if (told->streamed)

@@ -226,6 +226,49 @@ START_TEST(one_that_is_given_up_is_followed_by_another)
 }
 END_TEST
 
+static struct stint *open_that_may_miss(void)
+{
+        struct stint_options options = STINT_OPTIONS;
+        struct stint *s;
+        int i;
+
+        options.log = NULL;
+        options.allow_missing = 1;
+        s = stint_open(&options, NULL);
+        ck_assert_ptr_nonnull(s);
+        for (i = 0; i < TENSORS; i++)
+                ck_assert_int_eq(attach(s, i), 0);
+        return s;
+}
+
+/* Its bytes would be those of a checkpoint that does not hold, in a program that believes them to be its own. */
+START_TEST(what_only_the_damaged_one_had_is_not_left_in_its_place)
+{
+        struct stint *s = open_that_may_miss();
+
+        agent.streams = "-+";
+        agent.later_lack = "model/a";
+        ck_assert_int_eq(stint_restore(s, NULL), -1);
+        ck_assert_ptr_nonnull(strstr(stint_why(s), "has no tensor 'model/a', into which a newer one was being copied"));
+        stint_close(s);
+}
+END_TEST
+
+START_TEST(what_the_damaged_one_did_not_come_to_keeps_its_value)
+{
+        struct stint *s = open_that_may_miss();
+
+        agent.streams = "-+";
+        agent.later_lack = "last";
+        memset(state[5], 9, sizes[5]);
+        ck_assert_int_eq(stint_restore(s, NULL), STINT_RESTORED);
+        ck_assert(holds(1, 7) && holds(4, 7));
+        ck_assert_int_eq(state[5][0], 9);
+        ck_assert_int_eq(state[5][99], 9);
+        stint_close(s);
+}
+END_TEST
+
 START_TEST(a_whole_image_may_follow)
 {
         struct stint *s = open_with(0, TENSORS);
@@ -352,6 +395,8 @@ static void add_tests(Suite *suite)
         tcase_add_test(all, what_does_not_fit_goes_by_without_a_byte_being_copied);
         tcase_add_test(all, a_program_that_does_not_restore_lets_it_go_by);
         tcase_add_test(all, one_that_is_given_up_is_followed_by_another);
+        tcase_add_test(all, what_only_the_damaged_one_had_is_not_left_in_its_place);
+        tcase_add_test(all, what_the_damaged_one_did_not_come_to_keeps_its_value);
         tcase_add_test(all, a_whole_image_may_follow);
         tcase_add_test(all, when_none_holds_the_program_hears_that_its_state_is_there_in_part);
         tcase_add_test(all, when_the_agent_dies_in_its_midst_it_is_asked_for_again);
