@@ -43,12 +43,30 @@ static int read_table(struct feed *f, struct stint_error *err)
         return copy_table(f, bytes, err);
 }
 
-struct feed *feed_open(int fd, const char *path, const struct seal *seal, struct stint_error *err)
+static void close_ring(int ring_fd)
+{
+        if (ring_fd >= 0)
+                close(ring_fd);
+}
+
+/* A ring that is larger than the image would be of no use. */
+static int make_window(struct feed *f, int ring_fd, struct stint_error *err)
+{
+        const uint64_t ring_bytes = FEED_BLOCKS * WINDOW_BLOCK, bytes = f->seal.file_bytes;
+
+        if (ring_fd >= 0 && bytes >= ring_bytes)
+                return window_make_in(&f->window, ring_fd, ring_bytes, bytes, err);
+        close_ring(ring_fd);
+        return window_make(&f->window, ring_bytes, bytes, err);
+}
+
+struct feed *feed_open(int fd, const char *path, const struct seal *seal, int ring_fd, struct stint_error *err)
 {
         struct feed *f = calloc(1, sizeof *f);
 
         if (!f) {
                 close(fd);
+                close_ring(ring_fd);
                 error_system(err, ENOMEM, "no memory to read %s", path);
                 return NULL;
         }
@@ -56,8 +74,9 @@ struct feed *feed_open(int fd, const char *path, const struct seal *seal, struct
         f->seal = *seal;
         f->table_fd = f->window.fd = -1;
         disk_to_read(&f->disk, fd, path, seal->file_bytes);
-        if (image_check_places(seal->file_bytes, seal, err) == 0 && read_table(f, err) == 0 &&
-            window_make(&f->window, FEED_BLOCKS * WINDOW_BLOCK, seal->file_bytes, err) == 0)
+        if (image_check_places(seal->file_bytes, seal, err) < 0 || read_table(f, err) < 0)
+                close_ring(ring_fd);
+        else if (make_window(f, ring_fd, err) == 0)
                 return f;
         feed_free(f);
         return NULL;

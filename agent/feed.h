@@ -33,8 +33,11 @@ struct feed {
         uint64_t skip;        /* bytes before it there */
 };
 
-/* Takes over fd, of file_bytes bytes, and reads the table.  path stays.  NULL with EBADMSG: it is damaged. */
-struct feed *feed_open(int fd, const char *path, const struct seal *seal, struct stint_error *err);
+/*
+ * Takes over fd, of file_bytes bytes, and ring_fd, memory from spare_take or -1, and reads the table.  path stays.  NULL
+ * with EBADMSG: it is damaged.
+ */
+struct feed *feed_open(int fd, const char *path, const struct seal *seal, int ring_fd, struct stint_error *err);
 
 /* Brings it all, which takes as long as the program does.  0 when every byte held; else nothing of it counts. */
 int feed_run(struct feed *f, struct stint_error *err);

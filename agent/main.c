@@ -27,6 +27,7 @@
 #include "prefetch.h"
 #include "ranks.h"
 #include "recall.h"
+#include "spare.h"
 #include "restoring.h"
 #include "saving.h"
 #include "streamed.h"
@@ -58,6 +59,7 @@ struct agent {
         struct daemon_line daemon;
         struct prefetch prefetch;
         struct recall recall;
+        struct spare spare;
         int failed;
 };
 
@@ -234,6 +236,7 @@ static void finish(struct agent *a)
         watch_close(&a->watch);
         prefetch_close(&a->prefetch);
         recall_close(&a->recall);
+        spare_close(&a->spare);
         ranks_close(&a->ranks);
         uv_close((uv_handle_t *)&a->term, NULL);
         uv_close((uv_handle_t *)&a->linger, NULL);
@@ -371,6 +374,9 @@ static int set_up(struct agent *a, const struct options *o, struct stint_error *
         recall_open(&a->recall, &a->loop);
         a->ranks.prefetch = &a->prefetch;
         a->ranks.recall = &a->recall;
+        spare_open(&a->spare, &a->loop);
+        spare_make(&a->spare, a->ranks.dir);
+        a->ranks.spare = &a->spare;
         daemon_line_open(&a->daemon, &a->loop, &a->watch, &a->run, o->stint, a->ranks.run_id);
         if (ranks_open(&a->ranks, &a->loop, o->name, &a->run, err) < 0)
                 return -1;

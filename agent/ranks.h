@@ -116,6 +116,7 @@ struct ranks {
         struct coordinator *run;
         struct prefetch *prefetch; /* images for ranks that have not come yet */
         struct recall *recall;     /* staging of ranks that went away */
+        struct spare *spare;       /* memory for the first that is streamed */
 
         char dir[RUNDIR_PATH];
         char run_id[SEAL_RUN_ID];

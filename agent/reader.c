@@ -260,7 +260,8 @@ static int restore(struct reader *r, struct stint_error *err)
                 return -1;
         atomic_store(&r->at_disk, 1);
         if (atomic_load(&r->streams)) {
-                r->feed = feed_open(fd, r->path, &r->seal, err);
+                r->feed = feed_open(fd, r->path, &r->seal, r->ring_fd, err);
+                r->ring_fd = -1;
                 return -1;
         }
         memory = read_image(r, fd, r->path, err);
@@ -295,7 +296,7 @@ struct reader *reader_new(const char *run_dir, const char *checkpoint, const cha
                 error_set(err, ENOMEM, "no memory to read a checkpoint");
                 return NULL;
         }
-        r->fd = -1;
+        r->fd = r->ring_fd = -1;
         memcpy(r->run_id, run_id, strnlen(run_id, sizeof r->run_id - 1));
         /* The name comes from `stint run`, but what is no name of a checkpoint is not opened. */
         if (rundir_parse(checkpoint, NULL, NULL) != RUNDIR_WHOLE)
@@ -324,6 +325,8 @@ void reader_free(struct reader *r)
 {
         if (r->fd >= 0)
                 close(r->fd);
+        if (r->ring_fd >= 0)
+                close(r->ring_fd);
         feed_free(r->feed);
         staging_drop(r->staging);
         free(r);

@@ -28,6 +28,7 @@ struct reader {
         char run_id[SEAL_RUN_ID];
         struct staging *staging;   /* held: memory that may have it already (recall.h); NULL: none */
         atomic_int unwanted;       /* set by reader_stop */
+        int ring_fd;               /* memory from spare_take for a stream; -1: none */
         atomic_int streams;        /* a program waits and takes the file as it comes: it is opened, and reader_bring
                                       is to follow */
 

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "prefetch.h"
 #include "recall.h"
+#include "spare.h"
 
 void restoring_drop(struct rank *rank)
 {
@@ -143,6 +144,8 @@ static void start_reader(struct rank *rank, const struct wire_run_restore *m)
         }
         reader->owner = rank;
         atomic_store(&reader->streams, takes_stream(rank));
+        if (takes_stream(rank))
+                reader->ring_fd = spare_take(rank->ranks->spare);
         reader->rank = (uint32_t)rank->rank;
         reader->ranks = m->ranks;
         reader->checkpoint_step = m->checkpoint_step;
@@ -161,9 +164,12 @@ static void read_image(struct rank *rank, const struct wire_run_restore *m)
 
         rank->wanted = *m;
         rank->read_ahead = reader != NULL;
-        if (!reader)
+        if (!reader) {
                 start_reader(rank, m);
-        else if (at_work)
+                return;
+        }
+        spare_drop(rank->ranks->spare);
+        if (at_work)
                 await(rank, reader);
         else
                 take(rank, reader);

@@ -41,21 +41,32 @@ static int check_size(uint64_t ring_bytes, uint64_t image_bytes, struct stint_er
                          (unsigned long long)ring_bytes, (unsigned long long)image_bytes);
 }
 
-int window_make(struct window *w, uint64_t ring_bytes, uint64_t image_bytes, struct stint_error *err)
+int window_memory(uint64_t ring_bytes, struct stint_error *err)
 {
-        if (image_bytes < INT64_MAX / 2 && blocks_up(image_bytes) < ring_bytes)
-                ring_bytes = blocks_up(image_bytes);
-        *w = (struct window){ .fd = -1, .ring_bytes = ring_bytes, .image_bytes = image_bytes };
-        if (check_size(ring_bytes, image_bytes, err) < 0)
-                return -1;
-        w->fd = channel_memory("stint-window", ring_bytes + PAGE_BYTES, err);
-        if (w->fd < 0)
-                return -1;
-        if (map(w, w->fd, err) == 0)
+        return channel_memory("stint-window", ring_bytes + PAGE_BYTES, err);
+}
+
+int window_make_in(struct window *w, int fd, uint64_t ring_bytes, uint64_t image_bytes, struct stint_error *err)
+{
+        *w = (struct window){ .fd = fd, .ring_bytes = ring_bytes, .image_bytes = image_bytes };
+        if (check_size(ring_bytes, image_bytes, err) == 0 && map(w, fd, err) == 0)
                 return 0;
-        close(w->fd);
+        close(fd);
         w->fd = -1;
         return -1;
+}
+
+int window_make(struct window *w, uint64_t ring_bytes, uint64_t image_bytes, struct stint_error *err)
+{
+        int fd;
+
+        if (image_bytes < INT64_MAX / 2 && blocks_up(image_bytes) < ring_bytes)
+                ring_bytes = blocks_up(image_bytes);
+        *w = (struct window){ .fd = -1 };
+        if (check_size(ring_bytes, image_bytes, err) < 0)
+                return -1;
+        fd = window_memory(ring_bytes, err);
+        return fd < 0 ? -1 : window_make_in(w, fd, ring_bytes, image_bytes, err);
 }
 
 int window_take(struct window *w, int fd, uint64_t ring_bytes, uint64_t image_bytes, struct stint_error *err)

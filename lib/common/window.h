@@ -39,7 +39,13 @@ struct window {
         _Atomic uint64_t filled, passed;
 };
 
-/* Makes one; w->fd is for the other side.  The bytes of an image that is smaller need no more ring than itself. */
+/* The memory of a ring, not in use yet: for window_make_in, now or later.  -1 with err. */
+int window_memory(uint64_t ring_bytes, struct stint_error *err);
+
+/* Makes one of that memory, which it takes over, also when it fails; w->fd is for the other side. */
+int window_make_in(struct window *w, int fd, uint64_t ring_bytes, uint64_t image_bytes, struct stint_error *err);
+
+/* Both at once.  The bytes of an image that is smaller need no more ring than itself. */
 int window_make(struct window *w, uint64_t ring_bytes, uint64_t image_bytes, struct stint_error *err);
 
 /* Takes one that the other side made.  fd stays the caller's and may be closed. */

@@ -55,13 +55,18 @@ static void clean_up(void)
         free(got);
 }
 
-static int open_feed(struct stint_error *err)
+static int open_feed_in(int ring_fd, struct stint_error *err)
 {
         const int fd = open(file_path, O_RDONLY | O_CLOEXEC);
 
         ck_assert_int_ge(fd, 0);
-        feed = feed_open(fd, file_path, &seal, err);
+        feed = feed_open(fd, file_path, &seal, ring_fd, err);
         return feed ? 0 : -1;
+}
+
+static int open_feed(struct stint_error *err)
+{
+        return open_feed_in(-1, err);
 }
 
 /* As the program does it: copies what comes, up to there.  Answers the code that ended it: 0, or why. */
@@ -117,6 +122,32 @@ START_TEST(the_program_gets_the_bytes_that_were_saved)
         ck_assert_int_eq(taken, 0);
         ck_assert(memcmp(got, staging->image, seal.file_bytes) == 0);
         free(table);
+}
+END_TEST
+
+START_TEST(it_takes_memory_that_was_made_before)
+{
+        const int ring = window_memory(FEED_BLOCKS * WINDOW_BLOCK, NULL);
+        struct stat made, used;
+        int taken;
+
+        ck_assert_int_ge(ring, 0);
+        ck_assert_int_eq(fstat(ring, &made), 0);
+        ck_assert_int_eq(open_feed_in(ring, NULL), 0);
+        ck_assert_int_eq(fstat(feed->window.fd, &used), 0);
+        ck_assert_uint_eq(used.st_ino, made.st_ino);
+        ck_assert_int_eq(run(&taken), 0);
+        ck_assert(memcmp(got, staging->image, seal.file_bytes) == 0);
+}
+END_TEST
+
+START_TEST(memory_that_is_of_no_use_is_given_back)
+{
+        const int ring = window_memory(FEED_BLOCKS * WINDOW_BLOCK, NULL);
+
+        seal.table_offset = seal.file_bytes;
+        ck_assert_int_eq(open_feed_in(ring, NULL), -1);
+        ck_assert_int_eq(fcntl(ring, F_GETFD), -1);
 }
 END_TEST
 
@@ -213,6 +244,8 @@ static void add_tests(Suite *suite)
 
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_test(all, the_program_gets_the_bytes_that_were_saved);
+        tcase_add_test(all, it_takes_memory_that_was_made_before);
+        tcase_add_test(all, memory_that_is_of_no_use_is_given_back);
         tcase_add_loop_test(all, a_flipped_byte_is_damage_and_the_program_hears_of_it, 0, 4);
         tcase_add_test(all, what_cannot_be_read_is_not_called_damaged);
         tcase_add_test(all, nobody_waits_for_a_program_that_takes_no_more);
