@@ -37,6 +37,8 @@
 
 #define LINGER (60 * CLOCK_SECOND) /* from a SIGTERM, for a last save without `stint run` */
 #define LINGER_LOOK (20 * CLOCK_MS)
+/* For a SIGTERM that is on its way: steps are told one by one, on a busy node a second after the batch script. */
+#define TERM_WAIT (3 * CLOCK_SECOND)
 
 struct options {
         const char *dir, *run_id, *socket;
@@ -52,7 +54,8 @@ struct agent {
         uv_loop_t loop;
         uv_signal_t term;
         uv_timer_t linger;
-        int64_t term_ns, until_ns; /* the last SIGTERM, 0: none; and how long a last save is waited for */
+        int64_t term_ns, until_ns; /* the last SIGTERM, 0: none; and how long a last save, or one, is waited for */
+        int is_task, awaits_term;  /* of a step of Slurm, which ends with its job */
         struct coordinator run;
         struct ranks ranks;
         struct watch watch;
@@ -242,10 +245,19 @@ static void finish(struct agent *a)
         uv_close((uv_handle_t *)&a->linger, NULL);
 }
 
+static int is_worth_staying(struct agent *a);
+
 static void on_linger(uv_timer_t *timer)
 {
         struct agent *a = timer->data;
 
+        if (a->awaits_term) {
+                if (a->term_ns == 0 && clock_now() < a->until_ns && ranks_any(&a->ranks))
+                        return;
+                if (!is_worth_staying(a))
+                        finish(a);
+                return;
+        }
         if ((saving_awaited(&a->ranks) || saving_streams(&a->ranks)) && clock_now() < a->until_ns)
                 return;
         finish(a);
@@ -255,11 +267,20 @@ static void on_linger(uv_timer_t *timer)
  * The SIGTERM that ends a job ends the shell of the batch script too, and `stint run` with it, while this step lives until
  * KillWait is over.  In that time the state is still written and sealed, and the next stint makes it whole.  A state that is
  * on its way through a window comes to its end in any case: its program would be let go in the middle of it.
+ *
+ * The shell may end, and `stint run` with it, before this step has had its own SIGTERM.  So while programs are connected,
+ * which they are not after an end in order, that is waited for.
  */
 static int is_worth_staying(struct agent *a)
 {
         const int64_t now_ns = clock_now();
 
+        if (a->is_task && a->term_ns == 0 && !a->awaits_term && ranks_any(&a->ranks)) {
+                a->awaits_term = 1;
+                a->until_ns = now_ns + TERM_WAIT;
+                return uv_timer_start(&a->linger, on_linger, LINGER_LOOK / CLOCK_MS, LINGER_LOOK / CLOCK_MS) == 0;
+        }
+        a->awaits_term = 0;
         if (!saving_streams(&a->ranks) &&
             (a->term_ns == 0 || now_ns - a->term_ns > LINGER || !saving_ask_alone(&a->ranks)))
                 return 0;
@@ -367,6 +388,7 @@ static int set_up(struct agent *a, const struct options *o, struct stint_error *
         strcpy(a->ranks.dir, o->dir);       /* check_options measured both */
         strcpy(a->ranks.run_id, o->run_id);
         a->ranks.stint = o->stint;
+        a->is_task = o->armour;
         a->ranks.on_change = on_change;
         a->ranks.arg = a;
         watch_open(&a->watch, &a->loop, &a->ranks);

@@ -74,6 +74,16 @@ void rank_release(struct rank *rank)
         free(rank);
 }
 
+int ranks_any(const struct ranks *r)
+{
+        const struct rank *rank;
+
+        for (rank = r->first; rank; rank = rank->next)
+                if (!rank->gone)
+                        return 1;
+        return 0;
+}
+
 struct rank *ranks_connected(struct ranks *r, int32_t number)
 {
         struct rank *rank;

@@ -144,6 +144,9 @@ void ranks_close(struct ranks *r);
 /* The connected program with that rank, or NULL. */
 struct rank *ranks_connected(struct ranks *r, int32_t rank);
 
+/* A program is connected. */
+int ranks_any(const struct ranks *r);
+
 /* Sends a message and counts it in the program's mail. */
 void rank_send(struct rank *rank, const void *message, int fd);
 

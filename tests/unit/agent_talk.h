@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "armour.h"
 #include "channel.h"
 #include "clock.h"
 #include "control.h"
@@ -35,8 +36,9 @@
 /* ---- the agent, and the test as `stint run` ------------------------------------------------------------------------ */
 
 static char dir[128], checkpoints[160], socket_name[CHANNEL_NAME];
-static pid_t agent;
+static pid_t agent, guard; /* guard: its parent, when it is armoured */
 static int to_agent, from_agent;
+static int armoured; /* set before it is started: it is a task of a step, and its lines are text */
 static _Alignas(8) unsigned char message[WIRE_MOST]; /* the last one from the agent to `stint run` */
 
 TALK const char *agent_path(void)
@@ -72,12 +74,35 @@ TALK int is_by_the_way(const struct wire_header *header)
                header->type == WIRE_AGENT_TAKEN;
 }
 
+/* One message, in as many lines as it takes. */
+TALK void read_armoured(void)
+{
+        struct armour_message whole = { 0 };
+        struct armour_piece piece;
+        char line[ARMOUR_LINE];
+        size_t n;
+
+        do {
+                for (n = 0; n < sizeof line; n++) {
+                        read_whole(from_agent, line + n, 1);
+                        if (line[n] == '\n')
+                                break;
+                }
+                ck_assert_int_eq(armour_read(line, n, &piece), 0);
+        } while (armour_add(&whole, &piece, NULL) == 0);
+        memcpy(message, whole.bytes, sizeof message);
+}
+
 /* The next message of this type; progress, triggers and snapshots taken that come between are passed over. */
 TALK const void *heard(enum wire_type type)
 {
         const struct wire_header *header = (const struct wire_header *)message;
 
         do {
+                if (armoured) {
+                        read_armoured();
+                        continue;
+                }
                 read_whole(from_agent, message, sizeof *header);
                 read_whole(from_agent, message + sizeof *header, header->size - sizeof *header);
                 ck_assert_int_eq(wire_check(message, header->size, NULL), 0);
@@ -89,8 +114,14 @@ TALK const void *heard(enum wire_type type)
 TALK void tell_agent(const void *m)
 {
         const struct wire_header *header = m;
+        char line[ARMOUR_LINE];
+        unsigned piece;
+        size_t n;
 
-        ck_assert_int_eq(write(to_agent, m, header->size), header->size);
+        if (!armoured)
+                ck_assert_int_eq(write(to_agent, m, header->size), header->size);
+        for (piece = 0; armoured && (n = armour_line(line, 0, m, header->size, piece)) > 0; piece++)
+                ck_assert_int_eq(write(to_agent, line, n), (ssize_t)n);
 }
 
 TALK void start_agent_with(const char *fault)
@@ -109,7 +140,7 @@ TALK void start_agent_with(const char *fault)
                 else
                         unsetenv("STINT_FAULT");
                 execl(agent_path(), "stint-agent", "--dir", dir, "--stint", "3", "--run-id", RUN_ID, "--socket", socket_name,
-                      (char *)NULL);
+                      armoured ? "--armour" : (char *)NULL, (char *)NULL);
                 _exit(127);
         }
         close(in[0]);
@@ -118,6 +149,8 @@ TALK void start_agent_with(const char *fault)
         from_agent = out[0];
         ready = heard(WIRE_AGENT_READY);
         ck_assert_str_eq(ready->socket, socket_name);
+        guard = armoured ? agent : 0;
+        agent = armoured ? (pid_t)ready->pid : agent;
         ck_assert_uint_eq(ready->pid, (uint32_t)agent);
 }
 
@@ -134,9 +167,9 @@ TALK int end_agent(void)
         if (to_agent >= 0)
                 close(to_agent);
         to_agent = -1;
-        ck_assert_int_eq(waitpid(agent, &status, 0), agent);
+        ck_assert_int_gt(waitpid(guard > 0 ? guard : agent, &status, 0), 0);
         close(from_agent);
-        agent = 0;
+        agent = guard = 0;
         return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
@@ -145,14 +178,15 @@ TALK void set_up(void)
         strcpy(dir, "/tmp/stint-test-agent.XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(dir));
         snprintf(checkpoints, sizeof checkpoints, "%s/checkpoints", dir);
-        agent = 0;
+        agent = guard = 0;
+        armoured = 0;
 }
 
 TALK void clean_up(void)
 {
         if (agent > 0) {
-                kill(agent, SIGKILL);
-                waitpid(agent, NULL, 0);
+                kill(guard > 0 ? guard : agent, SIGKILL); /* an agent dies with its guard */
+                waitpid(guard > 0 ? guard : agent, NULL, 0);
         }
         durable_remove_tree(dir, NULL);
 }

@@ -229,6 +229,59 @@ START_TEST(at_the_end_of_stdin_programs_are_let_go_and_a_write_in_progress_is_se
 }
 END_TEST
 
+static void save_once(struct program *p, int64_t step)
+{
+        struct wire_run_result landed = { .save_id = 1, .landed = 1, .step = step, .rank = -1 };
+
+        ask_save(1, 1, SAVE_CALIBRATE);
+        wake_up(p, 1, 0);
+        snapshot(p, 1, step, 0);
+        heard(WIRE_AGENT_SEALED);
+        WIRE_INIT(&landed, WIRE_RUN_RESULT);
+        tell_agent(&landed);
+        program_heard(p, WIRE_RESULT);
+}
+
+/* A requeue ends the batch script first, and tells the steps of the job one by one. */
+START_TEST(a_task_waits_for_the_sigterm_that_follows_the_end_of_its_line)
+{
+        struct program p;
+        struct seal seal;
+
+        armoured = 1;
+        start_agent();
+        connect_program(&p, 0, 1);
+        lay_out(&p, 1);
+        save_once(&p, 6);
+        close(to_agent);
+        to_agent = -1;
+        /* When it has answered twice, it has seen the end of the line. */
+        must_be_refused(0, 1, EEXIST);
+        must_be_refused(0, 1, EEXIST);
+        kill(agent, SIGTERM);
+        wake_up(&p, 2, 0);
+        snapshot(&p, 2, 9, 0);
+        ck_assert_int_eq(end_agent(), 0);
+        read_seal(&seal, 9, 0, 1);
+        close_program(&p);
+}
+END_TEST
+
+START_TEST(a_task_whose_programs_are_gone_waits_for_nothing)
+{
+        struct program p;
+
+        armoured = 1;
+        start_agent();
+        connect_program(&p, 0, 1);
+        lay_out(&p, 1);
+        save_once(&p, 6);
+        close_program(&p);
+        heard(WIRE_AGENT_GONE);
+        ck_assert_int_eq(end_agent(), 0);
+}
+END_TEST
+
 START_TEST(nonsense_from_stint_run_ends_the_agent_with_125)
 {
         struct wire_hello hello = { .rank = 0, .ranks = 1 };
@@ -257,6 +310,8 @@ static void add_tests(Suite *suite)
         tcase_add_test(all, progress_is_reported_while_a_program_is_there);
         tcase_add_test(all, sigterm_is_reported_and_ends_nothing);
         tcase_add_test(all, at_the_end_of_stdin_programs_are_let_go_and_a_write_in_progress_is_sealed);
+        tcase_add_test(all, a_task_waits_for_the_sigterm_that_follows_the_end_of_its_line);
+        tcase_add_test(all, a_task_whose_programs_are_gone_waits_for_nothing);
         tcase_add_test(all, nonsense_from_stint_run_ends_the_agent_with_125);
 }
 
