@@ -26,7 +26,7 @@ treachery()
         diag "$(cat "$victim/traitor.out")"
         like "$(cat "$victim/traitor.out")" '^exit status 0' "$1: the traitor did all it could"
         is "$status" 0 "$1: the honest training after it is complete"
-        is "$(count_events "$run" save "$landed.*complete\|complete.*$landed")" 1 "$1: its last save landed"
+        is "$(journal "$run" end landed_step | tail -n 1)" "$steps" "$1: its last step is saved"
         ok "$1: every checkpoint holds" "${as_victim[@]}" stint verify "$run" --all
         ok "$1: what is logged is one line each, of characters" is_clean "$TEST_DIR/$1.err"
 }
