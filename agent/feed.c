@@ -6,7 +6,9 @@
 #include "feed.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
@@ -16,31 +18,54 @@
 
 _Static_assert(BLOCKS_BYTES == WINDOW_BLOCK, "a block lies in the window in one piece");
 
+#define TABLE_PIECE (UINT64_C(1) << 20) /* of the table, read at a time; a multiple of DISK_UNIT */
+
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
-/* For the hashing a copy that nobody else can change, for the program another. */
-static int copy_table(struct feed *f, uint64_t bytes, struct stint_error *err)
+/* Through a little memory of the right alignment, since the table begins anywhere in the file, but not in the copy. */
+static int copy_table(struct feed *f, uint64_t bytes, void *page, struct stint_error *err)
 {
-        f->table_fd = channel_memory("stint-table", bytes + 1, err);
-        return f->table_fd < 0
-                       ? -1
-                       : durable_pwrite(f->table_fd, f->table + f->skip, bytes, 0, "the table for the program", err);
+        uint64_t done, n, begin = f->seal.table_offset & ~(DISK_UNIT - 1), skip = f->seal.table_offset - begin;
+
+        for (done = 0; done < bytes; done += n, begin += TABLE_PIECE, skip = 0) {
+                n = TABLE_PIECE - skip < bytes - done ? TABLE_PIECE - skip : bytes - done;
+                if (disk_read(&f->disk, page, skip + n, begin, err) < 0 ||
+                    durable_pwrite(f->table_fd, (const char *)page + skip, n, done, "the table for the program", err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+/* From here on it is the same for the hashing and for the program, and neither can change it for the other. */
+static int seal_table(struct feed *f, struct stint_error *err)
+{
+        void *memory;
+
+        if (fcntl(f->table_fd, F_ADD_SEALS, F_SEAL_WRITE) < 0)
+                return error_system(err, errno, "the table of %s cannot be sealed against writing", f->path);
+        memory = mmap(NULL, f->table_bytes, PROT_READ, MAP_SHARED, f->table_fd, 0);
+        if (memory == MAP_FAILED)
+                return error_system(err, errno, "the table of %s cannot be mapped", f->path);
+        f->table = memory;
+        return 0;
 }
 
 /* The table tells where the tensors are, so it is read before all the rest. */
 static int read_table(struct feed *f, struct stint_error *err)
 {
-        const uint64_t bytes = f->seal.table_count * f->seal.record_bytes,
-                       begin = f->seal.table_offset & ~(DISK_UNIT - 1);
-        void *memory;
+        const uint64_t bytes = f->seal.table_count * f->seal.record_bytes;
+        void *page;
+        int rc;
 
-        f->skip = f->seal.table_offset - begin;
-        if (posix_memalign(&memory, DISK_UNIT, (f->skip + bytes + DISK_UNIT) & ~(DISK_UNIT - 1)) != 0)
-                return error_system(err, ENOMEM, "no memory for the table of %s", f->path);
-        f->table = memory;
-        if (bytes > 0 && disk_read(&f->disk, f->table, f->skip + bytes, begin, err) < 0)
+        f->table_bytes = bytes + 1;
+        f->table_fd = channel_memory("stint-table", f->table_bytes, err);
+        if (f->table_fd < 0)
                 return -1;
-        return copy_table(f, bytes, err);
+        if (posix_memalign(&page, DISK_UNIT, TABLE_PIECE) != 0)
+                return error_system(err, ENOMEM, "no memory to read the table of %s", f->path);
+        rc = copy_table(f, bytes, page, err);
+        free(page);
+        return rc < 0 ? -1 : seal_table(f, err);
 }
 
 static void close_ring(int ring_fd)
@@ -90,7 +115,8 @@ void feed_free(struct feed *f)
         if (f->table_fd >= 0)
                 close(f->table_fd);
         window_fini(&f->window);
-        free(f->table);
+        if (f->table)
+                munmap((void *)f->table, f->table_bytes);
         free(f);
 }
 
@@ -166,7 +192,7 @@ int feed_run(struct feed *f, struct stint_error *err)
                 window_stop(&f->window);
                 return -1;
         }
-        if (image_check_from(&f->source, f->table + f->skip, f->blocks.bytes, &f->seal, &damage) < 0)
+        if (image_check_from(&f->source, f->table, f->blocks.bytes, &f->seal, &damage) < 0)
                 give_up(f, &damage);
         return blocks_join(&f->blocks, err);
 }

@@ -28,9 +28,9 @@ struct feed {
         struct disk disk;
         const char *path;
         struct seal seal;
-        int table_fd;         /* a copy of the table of tensors, for the program */
-        unsigned char *table; /* from the page of the file on in which the table begins */
-        uint64_t skip;        /* bytes before it there */
+        int table_fd;      /* a copy of the table of tensors that nobody can write, for the program too */
+        const void *table; /* it, mapped */
+        uint64_t table_bytes;
 };
 
 /*

@@ -6,7 +6,7 @@
  *      trainer BYTES TENSORS PATH       PATH: the socket; its first line is when this process began, and is ready
  *      trainer BYTES TENSORS --list     prints the sizes of the tensors, one a line, and ends
  *
- *      open                     stint_open, all attached, stint_restore
+ *      open MS                  stint_open, all attached, so long busy as one is that makes a model, stint_restore
  *      ranks RANK RANKS PATH    open is for several ranks, who agree by way of this file (together.h)
  *      steps MS                 safe points for so long, one every millisecond
  *      walk N                   so many safe points, which ranks make together
@@ -102,10 +102,10 @@ static void attach_all(struct trainer *t)
         }
 }
 
-static void do_open(struct trainer *t)
+static void do_open(struct trainer *t, int64_t busy_ms)
 {
         const int64_t begin_ns = clock_now();
-        int64_t opened_ns, attached_ns, end_ns;
+        int64_t opened_ns, attached_ns, asked_ns, end_ns;
         struct stint_error err = { 0 };
         int restored;
 
@@ -114,6 +114,8 @@ static void do_open(struct trainer *t)
         attach_all(t);
         attached_ns = clock_now();
         t->step = 0;
+        while ((asked_ns = clock_now()) < attached_ns + busy_ms * CLOCK_MS)
+                ;
         restored = stint_restore(t->stint, &t->step);
         end_ns = clock_now();
         if (!t->stint || restored < 0 || !*stint_dir(t->stint)) {
@@ -123,7 +125,7 @@ static void do_open(struct trainer *t)
         answer(t,
                "{\"restored\": %d, \"step\": %" PRId64 ", \"begin_ns\": %" PRId64 ", \"end_ns\": %" PRId64
                ", \"open_ns\": %" PRId64 ", \"attach_ns\": %" PRId64 ", \"restore_ns\": %" PRId64 "}",
-               restored, t->step, begin_ns, end_ns, opened_ns - begin_ns, attached_ns - opened_ns, end_ns - attached_ns);
+               restored, t->step, begin_ns, end_ns, opened_ns - begin_ns, attached_ns - opened_ns, end_ns - asked_ns);
 }
 
 static void do_ranks(struct trainer *t, int rank, int ranks, const char *path)
@@ -325,7 +327,7 @@ static int obey(struct trainer *t, char *text)
         if (!strcmp(what, "quit"))
                 return 0;
         if (!strcmp(what, "open"))
-                do_open(t);
+                do_open(t, a);
         else if (!strcmp(what, "steps"))
                 do_steps(t, LONG_MAX, clock_now() + a * CLOCK_MS);
         else if (!strcmp(what, "walk"))

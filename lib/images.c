@@ -25,6 +25,7 @@ static void *populate(void *arg)
                 piece = area->bytes - at < POPULATE_PIECE ? area->bytes - at : POPULATE_PIECE;
                 if (memory_populate(area->base + at, piece, MEMORY_SMALL, NULL) < 0)
                         break; /* the copy will find out what there is to find out */
+                memory_enter(area->base + at, piece, 1);
         }
         if (area->copy && area->bytes >= COPY_ALONE && !atomic_load(&area->stop))
                 copy_learn(area->copy);

@@ -19,25 +19,22 @@
 #endif
 
 #define PIECE ((size_t)16 << 20) /* after which the thread looks whether it is to end: a few milliseconds */
-#define PAGE 4096
 
 /* ---- the thread -------------------------------------------------------------------------------------------------- */
 
+/* Entering every page does what populating does not have to have done. */
 static void *fill(void *arg)
 {
         struct mapping *m = arg;
-        size_t at, n, page;
+        size_t at, n;
 
         for (at = 0; at < m->job_bytes && !atomic_load_explicit(&m->stop, memory_order_relaxed); at += n) {
-                volatile const unsigned char *piece = (unsigned char *)m->job + at;
+                unsigned char *piece = (unsigned char *)m->job + at;
 
                 n = m->job_bytes - at < PIECE ? m->job_bytes - at : PIECE;
-                if (madvise((unsigned char *)m->job + at, n, MADV_POPULATE_READ) == 0)
-                        continue;
-                if (errno != EINVAL)
+                if (madvise(piece, n, MADV_POPULATE_READ) < 0 && errno != EINVAL)
                         break; /* the copy will find out what there is to find out */
-                for (page = 0; page < n; page += PAGE)
-                        (void)piece[page]; /* a read is what maps the page */
+                memory_enter(piece, n, 0);
         }
         return NULL;
 }

@@ -232,6 +232,17 @@ static void touch(unsigned char *memory, uint64_t bytes)
                 __atomic_fetch_or(memory + at, 0, __ATOMIC_RELAXED);
 }
 
+void memory_enter(void *memory, uint64_t bytes, int writing)
+{
+        const volatile unsigned char *page = memory;
+        uint64_t at;
+
+        if (writing)
+                touch(memory, bytes);
+        for (at = 0; !writing && at < bytes; at += PAGE)
+                (void)page[at];
+}
+
 int memory_populate(void *memory, uint64_t bytes, enum memory_way way, struct stint_error *err)
 {
         unsigned char *piece = memory;

@@ -47,6 +47,14 @@ enum memory_way {
 int memory_populate(void *memory, uint64_t bytes, enum memory_way way, struct stint_error *err);
 
 /*
+ * Goes through memory whose pages are present, a byte of each, so that nobody's copy is the first access.  Where a
+ * hypervisor keeps page tables of its own beside the guest's, the first access through each new mapping costs a trap
+ * that neither the guest's page tables nor its counters of faults show.  Changes no byte; others may write there
+ * meanwhile, if this process may.
+ */
+void memory_enter(void *memory, uint64_t bytes, int writing);
+
+/*
  * Makes those whole pieces of 2 MiB that lie in the memory one page each.  -1 when any of them is none: with EINVAL or
  * ENOSYS the kernel does not do that here, and with other codes it could not now.  What was there stays.
  */

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include "durable.h"
 #include "example_save.h"
@@ -25,9 +26,9 @@ static struct seal seal;
 static unsigned char *got;
 static struct feed *feed;
 
-static void set_up(void)
+static void save_many(int tensors, int64_t bytes)
 {
-        struct example_table table = example_many(16, MIB);
+        struct example_table table = example_many(tensors, bytes);
         char part[RUNDIR_NAME], name[RUNDIR_NAME];
         struct writer *w;
 
@@ -45,6 +46,11 @@ static void set_up(void)
         snprintf(file_path, sizeof file_path, "%s/%s/%s", base, rundir_part(part, STEP, 3), rundir_rank_file(name, 0, 1));
         got = calloc(1, staging->image_bytes);
         feed = NULL;
+}
+
+static void set_up(void)
+{
+        save_many(16, MIB);
 }
 
 static void clean_up(void)
@@ -122,6 +128,26 @@ START_TEST(the_program_gets_the_bytes_that_were_saved)
         ck_assert_int_eq(taken, 0);
         ck_assert(memcmp(got, staging->image, seal.file_bytes) == 0);
         free(table);
+}
+END_TEST
+
+START_TEST(a_long_table_is_whole_and_nobody_can_change_it)
+{
+        uint64_t bytes;
+        int taken;
+
+        clean_up();
+        save_many(9000, MIB / 128);
+        bytes = staging->count * staging->record_bytes;
+        ck_assert_uint_gt(bytes, 2 * MIB);
+        ck_assert_int_eq(open_feed(NULL), 0);
+        ck_assert(memcmp(feed->table, staging->image + staging->table_offset, bytes) == 0);
+        errno = 0;
+        ck_assert_int_lt(pwrite(feed->table_fd, "x", 1, 0), 0);
+        ck_assert_int_eq(errno, EPERM);
+        ck_assert_ptr_eq(mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, feed->table_fd, 0), MAP_FAILED);
+        ck_assert_int_eq(run(&taken), 0);
+        ck_assert_int_eq(taken, 0);
 }
 END_TEST
 
@@ -244,6 +270,7 @@ static void add_tests(Suite *suite)
 
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_test(all, the_program_gets_the_bytes_that_were_saved);
+        tcase_add_test(all, a_long_table_is_whole_and_nobody_can_change_it);
         tcase_add_test(all, it_takes_memory_that_was_made_before);
         tcase_add_test(all, memory_that_is_of_no_use_is_given_back);
         tcase_add_loop_test(all, a_flipped_byte_is_damage_and_the_program_hears_of_it, 0, 4);
