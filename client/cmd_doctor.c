@@ -158,6 +158,7 @@ static int examine(struct doctor *d, const char *named, struct findings *f, stru
         show_place(d);
         doctor_cluster(d);
         doctor_node(d);
+        doctor_devices(d);
         doctor_disk(d);
         return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * doctor: the checks of `stint doctor` and how they say what they found.  doctor_cluster.c looks at the scheduler,
- * doctor_node.c at the machine, doctor_disk.c at where the run lives.
+ * doctor_node.c at the machine, doctor_devices.c at its GPUs, doctor_disk.c at where the run lives.
  */
 #ifndef STINT_DOCTOR_H
 #define STINT_DOCTOR_H
@@ -29,6 +29,7 @@ void doctor_found(const struct doctor *d, const char *what, enum finding finding
 
 void doctor_cluster(const struct doctor *d);
 void doctor_node(const struct doctor *d);
+void doctor_devices(const struct doctor *d);
 void doctor_disk(const struct doctor *d);
 
 /* What these settings of a cluster mean; a part of doctor_cluster. */

@@ -197,17 +197,6 @@ static void check_clock(const struct doctor *d)
                 doctor_found(d, "clock", FINDING_OK, "%s", when);
 }
 
-static void check_devices(const struct doctor *d)
-{
-        const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-
-        if (!visible)
-                doctor_found(d, "CUDA_VISIBLE_DEVICES", FINDING_OK, "not set: a program sees every device there is");
-        else
-                doctor_found(d, "CUDA_VISIBLE_DEVICES", FINDING_OK, "'%s'%s", visible,
-                             *visible ? "" : ", which hides every device");
-}
-
 static void limit_text(char *out, size_t size, rlim_t value, int bytes)
 {
         if (value == RLIM_INFINITY)
@@ -247,6 +236,5 @@ void doctor_node(const struct doctor *d)
         check_memory(d);
         check_shm(d);
         check_clock(d);
-        check_devices(d);
         check_limits(d);
 }

@@ -145,16 +145,13 @@ const char *visible_whole_text(char *out, size_t size, const struct visible *v, 
         const char *there = q->n == 0 ? ": none were found on this machine" : "";
 
         if (q->text == NULL && v->n == 0)
-                snprintf(out, size,
-                         "CUDA_VISIBLE_DEVICES is not set, and there are no devices that a program could see");
+                snprintf(out, size, "it is not set, and there are no devices that a program could see");
         else if (q->text == NULL && is_instance_alone(v, q))
-                snprintf(out, size,
-                         "CUDA_VISIBLE_DEVICES is not set, so a program sees the first instance (MIG) and nothing "
-                         "beside it");
+                snprintf(out, size, "it is not set, so a program sees the first instance (MIG) and nothing beside it");
         else if (q->text == NULL)
-                snprintf(out, size, "CUDA_VISIBLE_DEVICES is not set, so a program sees every device: %u", v->n);
+                snprintf(out, size, "it is not set, so a program sees every device: %u", v->n);
         else if (q->text[0] == '\0')
-                snprintf(out, size, "CUDA_VISIBLE_DEVICES is empty, which hides every device");
+                snprintf(out, size, "it is empty, which hides every device");
         else if (v->n == 0)
                 snprintf(out, size, "a program sees no device%s", there);
         else
