@@ -218,11 +218,12 @@ static void welcome(struct rank *rank, int page_fd)
         wire_text(m.run_id, sizeof m.run_id, r->run_id);
         wire_text(m.dir, sizeof m.dir, r->dir);
         m.over_id = r->over_id;
+        m.takes = WELCOME_TAKES_DEVICES;
         rank->word_id = r->over_id; /* other ranks may still act on it: this one is not to wait for it then */
         rank_send(rank, &m, page_fd);
 }
 
-static void announce(const struct rank *rank)
+static void announce(struct rank *rank)
 {
         struct wire_agent_rank m = { .rank = rank->rank, .ranks = rank->of, .pid = (uint32_t)rank->peer.pid };
 
@@ -231,6 +232,24 @@ static void announce(const struct rank *rank)
         wire_text(m.program, sizeof m.program, rank->program);
         wire_text(m.devices, sizeof m.devices, rank->devices);
         coordinator_send(rank->ranks->run, &m);
+        rank->announced = 1;
+}
+
+/* `stint run` writes into its journal what the ranks see when the last one is there, so this goes before. */
+static void on_devices(struct rank *rank, const struct wire_devices *told)
+{
+        struct wire_devices m = *told;
+
+        if (rank->announced) {
+                disconnect(rank, "it told its devices too late");
+                return;
+        }
+        WIRE_INIT(&m, WIRE_AGENT_DEVICES);
+        m.rank = rank->rank;
+        m.ranks = rank->of;
+        if (rank->rank < WIRE_DEVICES_RANKS)
+                coordinator_send(rank->ranks->run, &m);
+        announce(rank);
 }
 
 static void on_hello(struct rank *rank, const struct wire_hello *m)
@@ -258,7 +277,8 @@ static void on_hello(struct rank *rank, const struct wire_hello *m)
         memcpy(rank->devices, m->devices, sizeof rank->devices);
         welcome(rank, page_fd);
         close(page_fd);
-        announce(rank);
+        if (!(rank->takes & HELLO_TELLS_DEVICES))
+                announce(rank);
         prefetch_show(r->prefetch, rank);
         r->on_change(r->arg);
 }
@@ -296,9 +316,14 @@ static void on_message(struct peer *peer, const struct wire_header *m, int *fd)
                 disconnect(rank, rank->known ? "it said HELLO twice" : "it did not say HELLO first");
                 return;
         }
+        if (rank->known && !rank->announced && m->type != WIRE_DEVICES)
+                announce(rank);
         switch (m->type) {
         case WIRE_HELLO:
                 on_hello(rank, (const struct wire_hello *)m);
+                break;
+        case WIRE_DEVICES:
+                on_devices(rank, (const struct wire_devices *)m);
                 break;
         case WIRE_LAYOUT:
                 layouts_take(rank, (const struct wire_layout *)m, fd);

@@ -57,6 +57,7 @@ struct rank {
         int jobs;   /* on threads, which end before this is freed */
         uint32_t takes; /* as in HELLO */
         int32_t rank, of, agree_every; /* rank 3 of 8; agrees at every so many safe points */
+        int announced; /* `stint run` was told of it */
         char program[64], devices[128];
         int64_t since_ns;
         uint32_t said_bye, stopped;

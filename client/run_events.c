@@ -17,6 +17,7 @@
 #include "run_loop.h"
 #include "run_saving.h"
 #include "run_story.h"
+#include "visible.h"
 
 #define NEAR (2 * CLOCK_SECOND)         /* so near to its end, a job that has SIGTERM has it because of that */
 #define TRIGGER_SLACK (250 * CLOCK_MS)  /* a deadline that moved by less has not moved */
@@ -212,7 +213,42 @@ void event_tick(struct run *r)
 /* ---- ranks ----------------------------------------------------------------------------------------------------- */
 
 /* Of more ranks than this the journal does not say where each is. */
-#define PLACES_MOST 64
+#define PLACES_MOST WIRE_DEVICES_RANKS
+
+/* The words between the commas, escaped; null for one that is not known. */
+static json_t *words(const char *list)
+{
+        json_t *all = json_array();
+
+        while (*list != '\0') {
+                char word[VISIBLE_UUID], escaped[4 * sizeof word];
+                size_t n = strcspn(list, ",");
+
+                snprintf(word, sizeof word, "%.*s", n < sizeof word ? (int)n : (int)sizeof word - 1, list);
+                json_array_append_new(all, strcmp(word, "?") == 0 ? json_null()
+                                                                  : json_string(log_escape(escaped, sizeof escaped, word)));
+                list += n + (list[n] == ',');
+        }
+        return all;
+}
+
+/* What a rank sees by its variable, as far as that could be known without CUDA. */
+static void add_seen(json_t *place, const struct wire_devices *seen)
+{
+        char driver[4 * sizeof seen->driver];
+
+        if (seen == NULL || (seen->count == 0 && seen->certainty == VISIBLE_UNKNOWN))
+                return;
+        json_object_set_new(place, "count", json_integer(seen->count));
+        if (seen->certainty == VISIBLE_LIKELY || seen->certainty == VISIBLE_UNKNOWN)
+                json_object_set_new(place, "certainty", json_string(visible_certainty_name(seen->certainty)));
+        if (seen->count > 0) {
+                json_object_set_new(place, "uuids", words(seen->uuids));
+                json_object_set_new(place, "models", words(seen->models));
+        }
+        if (seen->driver[0] != '\0')
+                json_object_set_new(place, "driver", json_string(log_escape(driver, sizeof driver, seen->driver)));
+}
 
 /* Where the ranks are and what they see: history, for people; no number in it is ever used again. */
 static json_t *places(const struct run *r)
@@ -224,8 +260,11 @@ static json_t *places(const struct run *r)
                 const struct run_rank *rank = &r->ranks.rank[i];
                 char devices[4 * sizeof rank->devices];
 
-                json_array_append_new(all, json_pack("{s:s, s:s}", "node", r->agents.agent[rank->agent].node, "devices",
-                                                     log_escape(devices, sizeof devices, rank->devices)));
+                json_t *place = json_pack("{s:s, s:s}", "node", r->agents.agent[rank->agent].node, "devices",
+                                          log_escape(devices, sizeof devices, rank->devices));
+
+                add_seen(place, rank->seen);
+                json_array_append_new(all, place);
         }
         return all;
 }
@@ -362,6 +401,9 @@ static void on_message(void *arg, unsigned agent, const struct wire_header *mess
         switch ((enum wire_type)message->type) {
         case WIRE_AGENT_RANK:
                 on_rank(r, agent, m);
+                break;
+        case WIRE_AGENT_DEVICES:
+                ranks_see(&r->ranks, m);
                 break;
         case WIRE_AGENT_LAYOUT:
                 break; /* the agent keeps what it needs of it */

@@ -9,6 +9,21 @@
 #include "clock.h"
 #include "run_ranks.h"
 
+static void forget_seen(struct run_rank *rank)
+{
+        free(rank->seen);
+        rank->seen = NULL;
+}
+
+static void drop_world(struct ranks *r)
+{
+        uint32_t i;
+
+        for (i = 0; i < r->n; i++)
+                forget_seen(&r->rank[i]);
+        free(r->rank);
+}
+
 /* A world of another size may begin when nobody of the last one is left: the program was started again. */
 static int make_world(struct ranks *r, uint32_t n, struct stint_error *err)
 {
@@ -26,10 +41,24 @@ static int make_world(struct ranks *r, uint32_t n, struct stint_error *err)
                 return error_system(err, ENOMEM, "%u ranks", n);
         for (i = 0; i < n; i++)
                 rank[i].step = -1;
-        free(r->rank);
+        drop_world(r);
         r->rank = rank;
         r->n = n;
         return 0;
+}
+
+void ranks_see(struct ranks *r, const struct wire_devices *m)
+{
+        struct run_rank *rank;
+
+        if (m->ranks < 1 || (uint32_t)m->ranks > RANKS_MOST || m->rank < 0 || m->rank >= m->ranks ||
+            m->rank >= WIRE_DEVICES_RANKS || make_world(r, (uint32_t)m->ranks, NULL) != 0)
+                return;
+        rank = &r->rank[m->rank];
+        if (rank->seen == NULL)
+                rank->seen = malloc(sizeof *rank->seen);
+        if (rank->seen != NULL)
+                *rank->seen = *m;
 }
 
 int ranks_arrive(struct ranks *r, unsigned agent, const struct wire_agent_rank *m, struct stint_error *err)
@@ -57,6 +86,7 @@ int ranks_leave(struct ranks *r, const struct wire_agent_gone *m)
         if (!ranks_has(r, m->rank) || !r->rank[m->rank].present)
                 return 0;
         r->rank[m->rank].present = 0;
+        forget_seen(&r->rank[m->rank]);
         if (m->step > r->rank[m->rank].step)
                 r->rank[m->rank].step = m->step;
         r->present--;
@@ -72,6 +102,7 @@ void ranks_leave_agent(struct ranks *r, unsigned agent)
         for (i = 0; i < r->n; i++)
                 if (r->rank[i].present && (r->rank[i].agent == agent || agent == UINT32_MAX)) {
                         r->rank[i].present = 0;
+                        forget_seen(&r->rank[i]);
                         r->present--;
                         r->cut_off = 1;
                         r->left_ns = clock_now();
@@ -133,6 +164,6 @@ int64_t ranks_step(const struct ranks *r)
 
 void ranks_fini(struct ranks *r)
 {
-        free(r->rank);
+        drop_world(r);
         *r = (struct ranks){ 0 };
 }

@@ -14,6 +14,7 @@ struct run_rank {
         unsigned agent;             /* where it is */
         uint32_t pid;
         char devices[128];          /* its CUDA_VISIBLE_DEVICES */
+        struct wire_devices *seen;  /* what it sees by that; NULL: nobody has told */
         int64_t step;               /* last known; -1 before the first */
         int64_t step_p50_ns, step_p99_ns, lead_ns;
         uint64_t state_bytes;
@@ -30,6 +31,9 @@ struct ranks {
 
 /* A rank is there.  -1 when it cannot be one of this world. */
 int ranks_arrive(struct ranks *r, unsigned agent, const struct wire_agent_rank *m, struct stint_error *err);
+
+/* What a rank sees, which comes before it does.  Of ranks beyond WIRE_DEVICES_RANKS nothing is kept. */
+void ranks_see(struct ranks *r, const struct wire_devices *m);
 
 /* It is gone; 1 when it was there. */
 int ranks_leave(struct ranks *r, const struct wire_agent_gone *m);

@@ -16,6 +16,7 @@
 
 #include "node.h"
 #include "place.h"
+#include "seen.h"
 #include "spawn.h"
 
 #define FIRST_CONNECT_NS (2 * CLOCK_SECOND) /* an agent that was named listens already; it may be restarting */
@@ -59,11 +60,20 @@ static int say_hello(struct session *s, struct stint_error *err)
         hello.ranks = s->ranks;
         hello.oldest = hello.newest = WIRE_VERSION;
         hello.agree_every = s->agree_every;
-        hello.takes = HELLO_TAKES_AHEAD | HELLO_TAKES_WINDOW | HELLO_TAKES_STREAM;
+        hello.takes = HELLO_TAKES_AHEAD | HELLO_TAKES_WINDOW | HELLO_TAKES_STREAM | HELLO_TELLS_DEVICES;
         wire_text(hello.library, sizeof hello.library, stint_version());
         wire_text(hello.program, sizeof hello.program, program_invocation_short_name);
         wire_text(hello.devices, sizeof hello.devices, devices ? devices : "unset");
         return session_post(s, &hello, sizeof hello, -1, err);
+}
+
+/* An agent that takes it waits for this before it says that the rank is here. */
+static int tell_devices(struct session *s, struct stint_error *err)
+{
+        struct wire_devices devices;
+
+        seen_devices(&devices);
+        return session_post(s, &devices, sizeof devices, -1, err);
 }
 
 /* What the agent answers to HELLO: 0, or -1 with EACCES where it refused for good. */
@@ -82,7 +92,7 @@ static int take_welcome(struct session *s, const void *message, int fd, struct s
         s->stint = welcome->stint;
         s->over_id = welcome->over_id;
         memcpy(s->dir, welcome->dir, sizeof s->dir);
-        return 0;
+        return welcome->takes & WELCOME_TAKES_DEVICES ? tell_devices(s, err) : 0;
 }
 
 static int await_welcome(struct session *s, int64_t until_ns, struct stint_error *err)

@@ -39,6 +39,8 @@ static const struct wire_kind kinds[] = {
         PLAIN(COMPLETE, wire_complete),
         PLAIN(BYE, wire_bye),
         PLAIN(STREAMED, wire_streamed),
+        MESSAGE(DEVICES, wire_devices, FIELD(wire_devices, driver), FIELD(wire_devices, uuids),
+                FIELD(wire_devices, models)),
 
         MESSAGE(WELCOME, wire_welcome, FIELD(wire_welcome, run_id), FIELD(wire_welcome, dir)),
         MESSAGE(REFUSED, wire_refused, FIELD(wire_refused, text)),
@@ -82,6 +84,8 @@ static const struct wire_kind kinds[] = {
         MESSAGE(AGENT_DIED, wire_agent_died, FIELD(wire_agent_died, how)),
         PLAIN(AGENT_ASK_DEADLINE, wire_agent_ask_deadline),
         PLAIN(AGENT_TAKEN, wire_agent_taken),
+        MESSAGE(AGENT_DEVICES, wire_devices, FIELD(wire_devices, driver), FIELD(wire_devices, uuids),
+                FIELD(wire_devices, models)),
         MESSAGE(AGENT_PREFETCHED, wire_agent_prefetched, FIELD(wire_agent_prefetched, checkpoint),
                 FIELD(wire_agent_prefetched, text)),
 
@@ -221,6 +225,7 @@ FITS(wire_restore_done);
 FITS(wire_snapshot);
 FITS(wire_snapshot_failed);
 FITS(wire_streamed);
+FITS(wire_devices);
 FITS(wire_ask_save);
 FITS(wire_complete);
 FITS(wire_bye);
@@ -292,6 +297,7 @@ AT(wire_header, version, 4);
 AT(wire_header, type, 6);
 AT(wire_hello, program, 48);
 AT(wire_hello, devices, 112);
+AT(wire_devices, uuids, 56);
 AT(wire_layout, count, 16);
 AT(wire_snapshot, metrics, 80);
 AT(wire_welcome, dir, 56);

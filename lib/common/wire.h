@@ -26,7 +26,7 @@ struct wire_header {
 enum wire_type {
         /* program -> agent, on the channel */
         WIRE_HELLO = 1, WIRE_LAYOUT, WIRE_RESTORE, WIRE_RESTORE_DONE, WIRE_SNAPSHOT, WIRE_SNAPSHOT_FAILED,
-        WIRE_ASK_SAVE, WIRE_COMPLETE, WIRE_BYE, WIRE_STREAMED,
+        WIRE_ASK_SAVE, WIRE_COMPLETE, WIRE_BYE, WIRE_STREAMED, WIRE_DEVICES,
         /* agent -> program */
         WIRE_WELCOME = 32, WIRE_REFUSED, WIRE_STAGING, WIRE_LAYOUT_REFUSED, WIRE_RESTORE_IMAGE, WIRE_WAKE, WIRE_RESULT,
         WIRE_COMPLETED, WIRE_IMAGE_AHEAD, WIRE_RESTORE_TABLE, WIRE_RESTORE_STREAM, WIRE_PLACES, WIRE_WINDOW,
@@ -37,7 +37,7 @@ enum wire_type {
         WIRE_AGENT_READY = 96, WIRE_AGENT_RANK, WIRE_AGENT_LAYOUT, WIRE_AGENT_TRIGGER, WIRE_AGENT_TERM,
         WIRE_AGENT_ASK_SAVE, WIRE_AGENT_PROGRESS, WIRE_AGENT_SEALED, WIRE_AGENT_SAVE_FAILED, WIRE_AGENT_RESTORE_ASK,
         WIRE_AGENT_RESTORE_READ, WIRE_AGENT_RESTORE_DONE, WIRE_AGENT_COMPLETE, WIRE_AGENT_GONE, WIRE_AGENT_DIED,
-        WIRE_AGENT_ASK_DEADLINE = 120, WIRE_AGENT_PREFETCHED, WIRE_AGENT_TAKEN,
+        WIRE_AGENT_ASK_DEADLINE = 120, WIRE_AGENT_PREFETCHED, WIRE_AGENT_TAKEN, WIRE_AGENT_DEVICES,
         /* `stint run` <-> scheduler */
         WIRE_SCHEDULER_ASK = 128, WIRE_SCHEDULER_ANSWER, WIRE_SCHEDULER_CLUSTER,
         /* a verb -> `stint run`, and its answer */
@@ -55,6 +55,7 @@ enum wire_type {
 #define HELLO_TAKES_AHEAD 1u  /* IMAGE_AHEAD */
 #define HELLO_TAKES_WINDOW 2u /* PLACES and WINDOW */
 #define HELLO_TAKES_STREAM 4u /* RESTORE_TABLE and RESTORE_STREAM */
+#define HELLO_TELLS_DEVICES 8u /* DEVICES follows, where WELCOME says that it is taken */
 
 struct wire_hello {
         struct wire_header header;
@@ -65,6 +66,18 @@ struct wire_hello {
         char library[16];        /* stint_version() */
         char program[64];        /* name of the executable */
         char devices[128];       /* its CUDA_VISIBLE_DEVICES, cut where needed; "unset" */
+};
+
+#define WIRE_DEVICES_RANKS 64 /* so many ranks are told of to `stint run` */
+
+struct wire_devices { /* what the program sees of GPUs, as far as that can be known without CUDA; history, for people */
+        struct wire_header header;
+        int32_t rank, ranks;     /* in AGENT_DEVICES, which comes before AGENT_RANK; else 0 */
+        uint32_t count;          /* devices visible */
+        uint32_t certainty;      /* enum visible_certainty */
+        char driver[32];         /* its version; "": there is none, or all devices are hidden */
+        char uuids[1024];        /* in the program's numbers, a comma between; "?": not known; as many as there is room for */
+        char models[512];        /* likewise */
 };
 
 struct wire_layout { /* with one descriptor: the table, in memory sealed against writing and change of size */
@@ -147,6 +160,8 @@ struct wire_bye {
 
 /* ---- agent -> program ---- */
 
+#define WELCOME_TAKES_DEVICES 1u
+
 struct wire_welcome { /* with one descriptor: the control page */
         struct wire_header header;
         uint32_t stint;
@@ -154,7 +169,7 @@ struct wire_welcome { /* with one descriptor: the control page */
         char run_id[40];
         char dir[1024];          /* the run directory */
         uint32_t over_id;        /* saves up to this one are over: they are not asked of this program */
-        uint32_t reserved;
+        uint32_t takes;          /* messages that it knows beyond those that all do: WELCOME_TAKES_... */
 };
 
 struct wire_refused {

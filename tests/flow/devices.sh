@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # tests/flow/devices.sh: docs/devices.md has the very table that test_visible checks, and `stint doctor` tells what a program
-# would see on machines that are folders of this test, with an nvidia-smi that is a script of this test.
+# would see on machines that are folders of this test, with an nvidia-smi that is a script of this test. The journal has it too.
 set -eu
 . "$(dirname "$0")/../tap.sh"
 . "$TEST_SOURCE/tests/flow/flow.sh"
@@ -111,4 +111,34 @@ like "$said" "^warning CUDA_VISIBLE_DEVICES '$b1' is not shown: a process gets o
 run env CUDA_VISIBLE_DEVICES=$'x\033y' stint doctor --json "$TEST_DIR"
 json_holds "as JSON too, whatever the variable holds" \
         "[f['finding'] for f in d if f['what'] == 'CUDA_VISIBLE_DEVICES'] == ['warning', 'warning'] and '\033' not in str(d)"
+
+# ---- the journal -----------------------------------------------------------------------------------------------------
+
+rm "$TEST_DIR/bin/nvidia-smi"
+rm -r "$STINT_DEVICE_ROOT/proc/driver/nvidia/gpus/0000:03:00.0"
+
+place() # RUN [NAME=VALUE...]: trains in that environment; what the journal has of the only rank
+{
+        local run=$TEST_DIR/$1.stint
+        shift
+        env "$@" stint run --stint-dir "$run" -- train_lm --small --steps 3 --log-every 0 >"$TEST_DIR/run.out" 2>&1 ||
+                diag_file "$TEST_DIR/run.out"
+        journal "$run" attached >"$TEST_DIR/attached"
+        /usr/bin/python3 -c 'import json, sys
+place = json.loads(open(sys.argv[1]).readline())["places"][0]
+del place["node"]
+print(json.dumps(place, sort_keys=True))' "$TEST_DIR/attached"
+}
+
+model='"NVIDIA A100-SXM4-80GB"'
+is "$(place both CUDA_VISIBLE_DEVICES=1,0)" \
+        "{\"count\": 2, \"devices\": \"1,0\", \"driver\": \"535.129.03\", \"models\": [$model, $model], \"uuids\": [\"$b\", \"$a\"]}" \
+        "the journal has the devices of a rank by UUID, in the program's numbers"
+is "$(place spaces CUDA_VISIBLE_DEVICES=' 1')" \
+        "{\"certainty\": \"likely\", \"count\": 1, \"devices\": \" 1\", \"driver\": \"535.129.03\", \"models\": [$model], \"uuids\": [\"$b\"]}" \
+        "and how certain that is, where it is not sure"
+is "$(place hidden CUDA_VISIBLE_DEVICES=)" '{"count": 0, "devices": ""}' "a rank that hides all devices sees none"
+mkdir "$TEST_DIR/bare"
+is "$(place bare STINT_DEVICE_ROOT="$TEST_DIR/bare" CUDA_VISIBLE_DEVICES=0)" '{"devices": "0"}' \
+        "without a driver there is nothing to tell"
 done_testing

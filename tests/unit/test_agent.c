@@ -63,6 +63,51 @@ START_TEST(a_program_that_does_not_say_hello_is_cut_off)
 }
 END_TEST
 
+/* A program that will tell its devices, and has been let in. */
+static void let_in(struct program *p, int32_t rank)
+{
+        const struct wire_welcome *welcome;
+
+        takes = HELLO_TELLS_DEVICES;
+        say_hello(p, rank, 2);
+        takes = 0;
+        welcome = program_heard(p, WIRE_WELCOME);
+        ck_assert_uint_ne(welcome->takes & WELCOME_TAKES_DEVICES, 0);
+        close(p->received);
+}
+
+START_TEST(what_a_rank_sees_is_told_before_the_rank_is)
+{
+        struct wire_devices m = { .rank = 77, .count = 1, .certainty = 1, .driver = "535", .uuids = "GPU-1" };
+        struct wire_ask_save ask = { .reason = SAVE_PROGRAM };
+        const struct wire_devices *told;
+        struct program first, second;
+
+        start_agent();
+        let_in(&first, 0);
+        WIRE_INIT(&m, WIRE_DEVICES);
+        program_says(&first, &m, -1);
+        told = heard(WIRE_AGENT_DEVICES);
+        ck_assert_int_eq(told->rank, 0);
+        ck_assert_int_eq(told->ranks, 2);
+        ck_assert_uint_eq(told->count, 1);
+        ck_assert_str_eq(told->uuids, "GPU-1");
+        ck_assert_int_eq(((const struct wire_agent_rank *)heard(WIRE_AGENT_RANK))->rank, 0);
+        /* Another one says something else first: the rank is told of, and its devices come too late. */
+        let_in(&second, 1);
+        WIRE_INIT(&ask, WIRE_ASK_SAVE);
+        program_says(&second, &ask, -1);
+        ck_assert_int_eq(((const struct wire_agent_rank *)heard(WIRE_AGENT_RANK))->rank, 1);
+        heard(WIRE_AGENT_ASK_SAVE);
+        program_says(&second, &m, -1);
+        ck_assert_int_eq(((const struct wire_agent_gone *)heard(WIRE_AGENT_GONE))->rank, 1);
+        close(first.fd);
+        close(second.fd);
+        heard(WIRE_AGENT_GONE);
+        ck_assert_int_eq(end_agent(), 0);
+}
+END_TEST
+
 START_TEST(a_layout_that_is_no_layout_is_refused_and_the_program_stays)
 {
         struct example_table table = example_new(2, 40);
@@ -304,6 +349,7 @@ static void add_tests(Suite *suite)
         tcase_add_checked_fixture(all, set_up, clean_up);
         tcase_add_test(all, a_rank_is_let_in_once_and_ranks_that_cannot_be_never);
         tcase_add_test(all, a_program_that_does_not_say_hello_is_cut_off);
+        tcase_add_test(all, what_a_rank_sees_is_told_before_the_rank_is);
         tcase_add_test(all, a_layout_that_is_no_layout_is_refused_and_the_program_stays);
         tcase_add_test(all, the_final_save_is_triggered_a_lead_before_the_deadline);
         tcase_add_test(all, a_preemption_is_triggered_at_once);
