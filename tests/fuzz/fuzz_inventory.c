@@ -60,13 +60,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 
 size_t fuzz_seed(unsigned number, uint8_t *out)
 {
-        static const char *const texts[] = {
-                "Model: \t\t NVIDIA A100\nGPU UUID: \t GPU-1\nDevice Minor: \t 0\nGPU Excluded:\t No\n",
-                "GPU 0: A100 (UUID: GPU-1)\n  MIG 1g.10gb     Device  0: (UUID: MIG-GPU-1/7/0)\nGPU 1: B (UUID: "
-                "GPU-2)\n",
-                "GPU 0: A100 (UUID: GPU-1)\nGPU-1, 00000000:0B:00.0, 81920, Enabled\n",
-                "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.129.03  Thu Oct 19\n",
-        };
+        static const char proc[] =
+                "Model: \t\t NVIDIA A100\nGPU UUID: \t GPU-1\nDevice Minor: \t 0\nGPU Excluded:\t No\n";
+        static const char list[] = "GPU 0: A100 (UUID: GPU-1)\n  MIG 1g.10gb     Device  0: (UUID: MIG-GPU-1/7/0)\n"
+                                   "GPU 1: B (UUID: GPU-2)\n";
+        static const char query[] = "GPU 0: A100 (UUID: GPU-1)\nGPU-1, 00000000:0B:00.0, 81920, Enabled\n";
+        static const char version[] = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.129.03  Thu Oct 19\n";
+        static const char *const texts[] = {proc, list, query, version};
 
         if (number >= sizeof texts / sizeof *texts)
                 return 0;

@@ -57,7 +57,7 @@ static void put_gpus(unsigned n)
         for (unsigned i = 0; i < n; i++) {
                 snprintf(path, sizeof path, "proc/driver/nvidia/gpus/0000:%02x:00.0/information", i + 1);
                 snprintf(text, sizeof text,
-                         "Model: \t NVIDIA A100, 80GB\nGPU UUID: \t GPU-%08x-%.27s\nDevice Minor: %u\n", i, UUID_A + 13,
+                         "Model: \t NVIDIA A100, 80GB\nGPU UUID: \t GPU-%08x-%.27s\nDevice Minor: %u\n", i, &UUID_A[13],
                          i);
                 put(path, text);
                 snprintf(path, sizeof path, "dev/nvidia%u", i);
