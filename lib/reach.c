@@ -16,7 +16,6 @@
 
 #include "node.h"
 #include "place.h"
-#include "seen.h"
 #include "spawn.h"
 
 #define FIRST_CONNECT_NS (2 * CLOCK_SECOND) /* an agent that was named listens already; it may be restarting */
@@ -67,13 +66,10 @@ static int say_hello(struct session *s, struct stint_error *err)
         return session_post(s, &hello, sizeof hello, -1, err);
 }
 
-/* An agent that takes it waits for this before it says that the rank is here. */
+/* An agent that takes it waits for this before it tells `stint run` that the rank is here. */
 static int tell_devices(struct session *s, struct stint_error *err)
 {
-        struct wire_devices devices;
-
-        seen_devices(&devices);
-        return session_post(s, &devices, sizeof devices, -1, err);
+        return session_post(s, &s->seen, sizeof s->seen, -1, err);
 }
 
 /* What the agent answers to HELLO: 0, or -1 with EACCES where it refused for good. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * seen: what visible.c makes of CUDA_VISIBLE_DEVICES here, as a message.  It is worked out in the program's own
- * process, because control groups and containers show each process its own devices.  reach.c calls in.
+ * process, because control groups and containers show each process its own devices.  session.c calls in, once:
+ * later, in a safe point, no file of a driver is worth a wait.
  */
 #include "seen.h"
 
@@ -13,7 +14,7 @@
 /* What is no device under any driver, so that a process on the CPU asks nothing of one. */
 static int hides_all(const char *text)
 {
-        return text != NULL && (text[0] == '\0' || text[0] == '-' || strcmp(text, "NoDevFiles") == 0);
+        return text != NULL && (text[0] == '\0' || strcmp(text, "-1") == 0 || strcmp(text, "NoDevFiles") == 0);
 }
 
 /* One more word behind a comma; a list that has no room for it stays as it is.  0 then. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "reach.h"
+#include "seen.h"
 
 #define SEND_NS (5 * CLOCK_SECOND) /* an agent that has not read for so long will not */
 #define LOG_LINE 1000
@@ -397,6 +398,7 @@ void session_open(struct session *s, const struct stint_options *options, int ra
                 return;
         }
         s->off = 0;
+        seen_devices(&s->seen);
         if (reach_first(s, options->dir, &why) < 0) {
                 s->off = 1;
                 session_log(s, STINT_LOG_WARNING, "training goes on without checkpoints: %s", why.text);

@@ -55,6 +55,7 @@ struct session {
         char agent[CHANNEL_NAME]; /* where it listens */
         char dir[1024];           /* the run directory, as the agent says */
         char wanted_dir[1024];    /* as the program says */
+        struct wire_devices seen; /* what this process saw when the session began; told to every agent */
         struct session_inbox inbox;
         void (*on_result)(void *arg, const struct wire_result *result); /* of a save that has an id */
         void *on_result_arg;

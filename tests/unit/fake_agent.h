@@ -76,9 +76,10 @@ struct fake_agent {
 
         /* What the test looks at. */
         int layouts, snapshots, unchanged, declined, asked, completes, byes, restores, restores_done, restore_code,
-                connects;
+                connects, devices;
         uint32_t asked_reason;
         char declined_text[WIRE_TEXT];
+        struct wire_devices told;
         int streamed; /* streams that the program has passed whole */
         pthread_t feeder;
         int feeding;  /* that thread is there */
@@ -437,6 +438,7 @@ static void fake_on_hello(struct fake_agent *a, struct fake_rank *r, const struc
         r->page->step = -1;
         WIRE_INIT(&welcome, WIRE_WELCOME);
         welcome.stint = 1;
+        welcome.takes = WELCOME_TAKES_DEVICES;
         wire_text(welcome.dir, sizeof welcome.dir, "/tmp/fake.stint");
         a->connects++;
         fake_send(r, &welcome, sizeof welcome, fd);
@@ -459,6 +461,10 @@ static void fake_on_message(struct fake_agent *a, struct fake_rank *r, const voi
         switch (header->type) {
         case WIRE_HELLO:
                 fake_on_hello(a, r, message);
+                break;
+        case WIRE_DEVICES:
+                memcpy(&a->told, message, sizeof a->told);
+                a->devices++;
                 break;
         case WIRE_LAYOUT:
                 fake_on_layout(a, r, message, fd);
@@ -583,7 +589,8 @@ FAKE_CALL void fake_alarm(struct fake_agent *a)
  * in its assertions), and setenv() moves what others read; so the variables are made before the thread is, and only the
  * bytes of their values change.
  */
-static char fake_settings[3][160] = { "STINT_FAULT=", "STINT_DEVICE=", "STINT_DIR=" };
+static char fake_settings[5][160] = { "STINT_FAULT=", "STINT_DEVICE=", "STINT_DIR=", "STINT_DEVICE_ROOT=",
+                                      "CUDA_VISIBLE_DEVICES=" };
 
 FAKE_CALL void fake_set(const char *name, const char *value)
 {

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include "suite.h"
 #include "training.h"
+#include "visible.h"
 
 START_TEST(training_goes_on_while_the_agent_is_gone_and_saves_when_it_is_back)
 {
@@ -20,6 +21,27 @@ START_TEST(training_goes_on_while_the_agent_is_gone_and_saves_when_it_is_back)
         fake_want(&agent, 1);
         ck_assert_int_eq(step(s, n), STINT_STOP);
         ck_assert_int_eq(agent.landed_step, n);
+        stint_close(s);
+}
+END_TEST
+
+START_TEST(what_a_program_saw_at_its_beginning_is_told_to_every_agent)
+{
+        struct stint *s;
+
+        fake_set("STINT_DEVICE_ROOT", "/nonexistent");
+        fake_set("CUDA_VISIBLE_DEVICES", "-1");
+        s = begin();
+        ck_assert_int_eq(step(s, 1), STINT_CONTINUE);
+        fake_await(&agent, &agent.devices, 1);
+        ck_assert_uint_eq(agent.told.certainty, VISIBLE_SURE);
+        fake_set("CUDA_VISIBLE_DEVICES", "0"); /* of which it could not say anything without a driver */
+        fake_die(&agent);
+        step_until(s, 2, 0);
+        fake_revive(&agent);
+        step_until(s, 100, 1);
+        fake_await(&agent, &agent.devices, 2);
+        ck_assert_uint_eq(agent.told.certainty, VISIBLE_SURE);
         stint_close(s);
 }
 END_TEST
@@ -140,6 +162,7 @@ static void add_tests(Suite *suite)
 
         tcase_add_checked_fixture(all, setup, teardown);
         tcase_add_test(all, training_goes_on_while_the_agent_is_gone_and_saves_when_it_is_back);
+        tcase_add_test(all, what_a_program_saw_at_its_beginning_is_told_to_every_agent);
         tcase_add_test(all, an_agent_lost_during_a_final_save_may_come_back_and_ask_again);
         tcase_add_test(all, without_an_agent_training_goes_on_and_one_line_says_so);
         tcase_add_test(all, no_handle_means_no_stint);
