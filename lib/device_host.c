@@ -4,23 +4,26 @@
 
 #include <string.h>
 
-static int host_owns(const void *pointer, size_t bytes, int *index)
+static int host_owns(const void *pointer, size_t bytes, int *index, struct stint_error *err)
 {
+        (void)err;
         (void)pointer;
         (void)bytes;
         *index = -1;
         return 1;
 }
 
-static int host_copy_out(void *host, const void *pointer, size_t bytes, struct stint_error *err)
+static int host_copy_out(void *host, const void *pointer, size_t bytes, const char *name, struct stint_error *err)
 {
+        (void)name;
         (void)err;
         memcpy(host, pointer, bytes);
         return 0;
 }
 
-static int host_copy_in(void *pointer, const void *host, size_t bytes, struct stint_error *err)
+static int host_copy_in(void *pointer, const void *host, size_t bytes, const char *name, struct stint_error *err)
 {
+        (void)name;
         (void)err;
         memcpy(pointer, host, bytes);
         return 0;

@@ -289,10 +289,11 @@ int stint_sim_read(void *to_host, const void *from_device, size_t bytes)
         return 0;
 }
 
-static int sim_owns(const void *pointer, size_t bytes, int *index)
+static int sim_owns(const void *pointer, size_t bytes, int *index, struct stint_error *err)
 {
         int owns;
 
+        (void)err;
         pthread_mutex_lock(&sim_lock);
         owns = find_block(pointer, bytes, index) != NULL;
         pthread_mutex_unlock(&sim_lock);
@@ -310,8 +311,9 @@ static int copy_fails(void)
         return fails;
 }
 
-static int sim_copy_out(void *host, const void *pointer, size_t bytes, struct stint_error *err)
+static int sim_copy_out(void *host, const void *pointer, size_t bytes, const char *name, struct stint_error *err)
 {
+        (void)name;
         if (copy_fails())
                 return error_set(err, EIO,
                                  "the simulated device failed a copy to the host (STINT_DEVICE asked for it)");
@@ -321,8 +323,9 @@ static int sim_copy_out(void *host, const void *pointer, size_t bytes, struct st
         return 0;
 }
 
-static int sim_copy_in(void *pointer, const void *host, size_t bytes, struct stint_error *err)
+static int sim_copy_in(void *pointer, const void *host, size_t bytes, const char *name, struct stint_error *err)
 {
+        (void)name;
         if (copy_fails())
                 return error_set(err, EIO,
                                  "the simulated device failed a copy from the host (STINT_DEVICE asked for it)");

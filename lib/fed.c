@@ -122,7 +122,7 @@ static int copy_part(struct stint *s, struct fed *f, const struct fed_piece *p, 
 
         if (!p->device || p->device->kind == STINT_DEVICE_HOST)
                 copy_add(&s->snapshot.copy, to, from, bytes);
-        else if (p->device->copy_in(to, from, bytes, err) < 0)
+        else if (p->device->copy_in(to, from, bytes, p->tensor->name, err) < 0)
                 return error_wrap(err, "tensor '%s' could not be restored", p->tensor->name);
         return 0;
 }
@@ -180,6 +180,8 @@ static int copy_stretch(struct stint *s, struct fed *f, uint64_t from, uint64_t 
                 rc = at_point("restore.mid_copy", err);
         if (rc == 0 && upto == all)
                 rc = at_point("restore.after_copy", err);
+        if (rc < 0 && f->on_device)
+                device_sync_all(NULL); /* nothing is read from the window any more */
         return rc;
 }
 
@@ -225,17 +227,13 @@ static int go_along(struct stint *s, struct fed *f, int *touched, struct stint_e
         return 0;
 }
 
-/* Takes the window.  What another thread of the program writes there by mistake must not look like a damaged disk. */
 static int take_window(struct fed *f, const struct wire_restore_table *table, const struct wire_restore_stream *told,
                        int fd, struct stint_error *err)
 {
         memcpy(f->checkpoint, table->checkpoint, sizeof f->checkpoint);
         if (fd < 0 || table->image_bytes != told->image_bytes)
                 return error_set(err, EPROTO, "the agent streams an image without its memory");
-        if (window_take(&f->window, fd, told->ring_bytes, told->image_bytes, err) < 0)
-                return -1;
-        mprotect(f->window.ring, told->ring_bytes, PROT_READ);
-        return 0;
+        return window_take(&f->window, fd, told->ring_bytes, told->image_bytes, err);
 }
 
 static void close_both(int table_fd, int ring_fd)
@@ -250,6 +248,10 @@ static void get_ready(struct stint *s, struct fed *f, int table_fd, const struct
 {
         if (read_table(f, &s->session.inbox.table, table_fd, &f->why) == 0 && prepare(s, f, forgone, &f->why) == 0)
                 copy_hire(&s->snapshot.copy, s->layout.bytes);
+        if (f->on_device)
+                device_pin(f->window.ring, f->window.ring_bytes, 0, NULL);
+        /* What another thread of the program writes there by mistake must not look like a damaged disk. */
+        mprotect(f->window.ring, f->window.ring_bytes, PROT_READ);
 }
 
 int fed_take(struct stint *s, struct fed *f, const struct stint_error *forgone, int *touched, struct stint_error *err)
@@ -278,6 +280,7 @@ int fed_take(struct stint *s, struct fed *f, const struct stint_error *forgone, 
 
 static void let_go(struct fed *f)
 {
+        device_unpin(f->window.ring, f->window.ring_bytes);
         window_fini(&f->window);
         free(f->table);
         free(f->pieces);

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "channel.h"
+#include "device.h"
 #include "memory.h"
 
 #define POPULATE_PIECE ((size_t)64 << 20) /* between two looks at `stop` */
@@ -27,6 +28,7 @@ static void *populate(void *arg)
                         break; /* the copy will find out what there is to find out */
                 memory_enter(area->base + at, piece, 1);
         }
+        device_pin(area->base, area->bytes, 0, &area->stop);
         if (area->copy && area->bytes >= COPY_ALONE && !atomic_load(&area->stop))
                 copy_learn(area->copy);
         return NULL;
@@ -50,6 +52,7 @@ static void drop(struct image_area *area)
                 pthread_join(area->thread, NULL);
                 area->populating = 0;
         }
+        device_unpin(area->base, area->bytes);
         if (area->base)
                 munmap(area->base, area->bytes);
         area->base = NULL;

@@ -280,10 +280,13 @@ static int differs(const char *name, const struct stint_tensor *mine, const stru
 static int claim(struct layout *l, struct layout_tensor *carried, const struct layout_tensor *now,
                  struct stint_error *err)
 {
+        const struct device *device = now->device;
+
         if (differs(carried->name, &now->tensor, &carried->tensor, err) < 0)
                 return -1;
-        if (now->bytes && (now->device->copy_in(now->tensor.data, carried->tensor.data, now->bytes, err) < 0 ||
-                           now->device->sync(err) < 0))
+        if (now->bytes &&
+            (device->copy_in(now->tensor.data, carried->tensor.data, now->bytes, carried->name, err) < 0 ||
+             device->sync(err) < 0))
                 return error_wrap(err, "tensor '%s' could not be restored", carried->name);
         l->carried--;
         if (carried->tensor.role != now->tensor.role)

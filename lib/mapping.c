@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "device.h"
 #include "memory.h"
 
 #ifndef MADV_POPULATE_READ
@@ -36,6 +37,7 @@ static void *fill(void *arg)
                         break; /* the copy will find out what there is to find out */
                 memory_enter(piece, n, 0);
         }
+        device_pin(m->job, m->job_bytes, 1, &m->stop);
         return NULL;
 }
 
@@ -43,6 +45,7 @@ static void *unmap(void *arg)
 {
         struct mapping *m = arg;
 
+        device_unpin(m->job, m->job_bytes);
         munmap(m->job, m->job_bytes);
         return NULL;
 }
@@ -122,12 +125,13 @@ void mapping_let_go(struct mapping *m, void *base, size_t bytes)
                 m->base = NULL;
         }
         if (base && start(m, unmap, base, bytes) < 0)
-                munmap(base, bytes);
+                unmap(m);
 }
 
 void mapping_fini(struct mapping *m)
 {
         join(m);
+        device_unpin(m->base, m->bytes);
         if (m->base)
                 munmap(m->base, m->bytes);
         m->base = NULL;

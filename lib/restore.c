@@ -161,7 +161,7 @@ static int copy_tensor(struct stint *s, const struct layout_tensor *t, const cha
 {
         if (t->device->kind == STINT_DEVICE_HOST)
                 copy_add(&s->snapshot.copy, t->tensor.data, from, t->bytes);
-        else if (t->bytes && t->device->copy_in(t->tensor.data, from, t->bytes, err) < 0)
+        else if (t->bytes && t->device->copy_in(t->tensor.data, from, t->bytes, t->name, err) < 0)
                 return error_wrap(err, "tensor '%s' could not be restored", t->name);
         return 0;
 }
@@ -199,6 +199,8 @@ static int copy_timed(struct stint *s, struct image *image, struct stint_error *
 
         image->touched = 1;
         rc = copy_all(s, image, err);
+        if (rc < 0)
+                device_sync_all(NULL); /* nothing is read from the image any more */
         image->copy_ns = clock_now() - began_ns;
         return rc;
 }

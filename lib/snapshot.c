@@ -237,7 +237,7 @@ static int copy_tensor(struct snapshot *n, int image, const struct layout_tensor
 
         if (!t->device || t->device->kind == STINT_DEVICE_HOST)
                 copy_add(&n->copy, to, t->tensor.data, t->bytes);
-        else if (t->bytes && t->device->copy_out(to, t->tensor.data, t->bytes, err) < 0)
+        else if (t->bytes && t->device->copy_out(to, t->tensor.data, t->bytes, t->name, err) < 0)
                 return error_wrap(err, "tensor '%s' could not be copied", t->name);
         return 0;
 }
@@ -253,7 +253,7 @@ static int fault(const char *point, struct stint_error *err)
  * The memory behind staging is the agent's; what it says of itself was checked once, and offsets are kept here.  Half of
  * the tensors are copied before the fault point in the middle, so that whoever dies there leaves half a copy.
  */
-static int copy_all(struct snapshot *n, int image, struct stint_error *err)
+static int copy_each(struct snapshot *n, int image, struct stint_error *err)
 {
         const struct layout_tensor *t;
         uint64_t middle = n->layout->count / 2, i = 0;
@@ -274,6 +274,16 @@ static int copy_all(struct snapshot *n, int image, struct stint_error *err)
         }
         copy_run(&n->copy, COPY_OUT);
         return device_sync_all(err) < 0 ? -1 : fault("snapshot.after_copy", err);
+}
+
+/* Nothing is on its way into an image any more when this returns. */
+static int copy_all(struct snapshot *n, int image, struct stint_error *err)
+{
+        const int rc = copy_each(n, image, err);
+
+        if (rc < 0)
+                device_sync_all(NULL);
+        return rc;
 }
 
 #define NO_IMAGE (-1)

@@ -26,6 +26,7 @@ static void *populate(void *arg)
                 memory_populate(s->window.ring + s->present, WINDOW_BLOCK, MEMORY_LARGE, NULL); /* if it fails the copy finds out */
                 s->present += WINDOW_BLOCK;
         }
+        device_pin(s->window.ring, s->window.ring_bytes, 0, &s->stop);
         return NULL;
 }
 
@@ -53,6 +54,7 @@ static void stop_populating(struct streaming *s)
 static void drop_window(struct streaming *s)
 {
         stop_populating(s);
+        device_unpin(s->window.ring, s->window.ring_bytes);
         window_fini(&s->window);
 }
 
@@ -184,7 +186,7 @@ static int copy_part(struct stream *m, const struct layout_tensor *t, uint64_t a
                 return 0;
         }
         m->on_device = 1;
-        if (t->device->copy_out(ring, data, to - from, err) < 0)
+        if (t->device->copy_out(ring, data, to - from, t->name, err) < 0)
                 return error_wrap(err, "tensor '%s' could not be copied", t->name);
         return 0;
 }
@@ -242,6 +244,8 @@ int streaming_copy(struct streaming *s, const struct layout *layout, struct copy
         stop_populating(s);
         m.list = in_order(s, layout, &m.n, err);
         rc = m.list ? stream_all(&m, err) : -1;
+        if (rc < 0 && m.on_device)
+                device_sync_all(NULL); /* nothing is on its way into the window any more */
         free(m.list);
         drop_window(s);
         return rc;

@@ -85,14 +85,14 @@ START_TEST(a_stretch_that_leaves_its_allocation_is_nobodys)
         int index = 7;
 
         ck_assert_ptr_eq(q, p + 512);
-        ck_assert_int_eq(device_sim.owns(p, 512, &index), 1);
+        ck_assert_int_eq(device_sim.owns(p, 512, &index, &err), 1);
         ck_assert_int_eq(index, 0);
-        ck_assert_int_eq(device_sim.owns(p + 1, 512, &index), 0);
+        ck_assert_int_eq(device_sim.owns(p + 1, 512, &index, &err), 0);
         ck_assert_int_eq(stint_sim_read(buffer, p, 1024), -1);
         ck_assert_int_eq(errno, EFAULT);
         ck_assert_int_eq(stint_sim_write(buffer, buffer, 1), -1);
         stint_sim_free(q);
-        ck_assert_int_eq(device_sim.owns(q, 1, &index), 0);
+        ck_assert_int_eq(device_sim.owns(q, 1, &index, &err), 0);
 }
 END_TEST
 
@@ -121,11 +121,11 @@ START_TEST(the_copy_that_was_asked_to_fail_fails_and_no_other)
         use("sim:fail_copy=3");
         p = stint_sim_alloc(0, 8);
         ck_assert_int_eq(stint_sim_write(p, buffer, 8), 0); /* the program's own, not counted */
-        ck_assert_int_eq(device_sim.copy_out(buffer, p, 8, &err), 0);
-        ck_assert_int_eq(device_sim.copy_in(p, buffer, 8, &err), 0);
-        ck_assert_int_eq(device_sim.copy_out(buffer, p, 8, &err), -1);
+        ck_assert_int_eq(device_sim.copy_out(buffer, p, 8, "t", &err), 0);
+        ck_assert_int_eq(device_sim.copy_in(p, buffer, 8, "t", &err), 0);
+        ck_assert_int_eq(device_sim.copy_out(buffer, p, 8, "t", &err), -1);
         ck_assert_int_eq(err.code, EIO);
-        ck_assert_int_eq(device_sim.copy_out(buffer, p, 8, &err), 0);
+        ck_assert_int_eq(device_sim.copy_out(buffer, p, 8, "t", &err), 0);
         ck_assert_str_eq(buffer, "1234567");
         ck_assert_int_eq(device_sim.sync(&err), 0);
 }
@@ -139,7 +139,7 @@ START_TEST(a_copy_takes_the_delay_that_was_asked_for)
         use("sim:delay=30ms");
         p = stint_sim_alloc(0, 8);
         began_ns = clock_now();
-        ck_assert_int_eq(device_sim.copy_in(p, buffer, 8, &err), 0);
+        ck_assert_int_eq(device_sim.copy_in(p, buffer, 8, "t", &err), 0);
         ck_assert_int_ge(clock_now() - began_ns, 30 * CLOCK_MS);
 }
 END_TEST

@@ -206,7 +206,7 @@ static void fill_whole(struct staging *s)
                 placed->offset = r->file_offset;
         }
         for (t = layout.tensors; t; t = layout_next(t))
-                ck_assert_int_eq(t->device->copy_out(s->image + t->offset, t->tensor.data, t->bytes, &err), 0);
+                ck_assert_int_eq(t->device->copy_out(s->image + t->offset, t->tensor.data, t->bytes, t->name, &err), 0);
         ck_assert_int_eq(device_sync_all(&err), 0);
 }
 
