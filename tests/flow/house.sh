@@ -17,7 +17,7 @@ unlisted()
 {
         cd "$TEST_SOURCE"
         for file in lib/*.[ch] lib/common/*.[ch] agent/*.[ch] client/*.[ch] daemon/*.[ch] examples/*.[ch] bench/*.[ch] \
-                tests/unit/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch] tests/flow/*.sh tests/sweep/*.sh tests/slurm/*.sh \
+                tests/unit/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch] tests/standin/*.[ch] tests/gpu/* tests/flow/*.sh tests/sweep/*.sh tests/slurm/*.sh \
                 tests/security/*.sh bench/*.py; do
                 [ -e "$file" ] || continue
                 # A unit test is listed by the name of its program.
@@ -46,6 +46,7 @@ including() # HEADER: the files that include it
                 daemon/*.[ch] examples/*.[ch] | tr '\n' ' '
 }
 is "$(including hdf5.h)" "agent/store.c " only_the_store_includes_HDF5
+is "$(including cuda_runtime_api.h)" "lib/device_cuda.c lib/device_cuda_copy.c " only_the_plugin_includes_CUDA
 is "$(including jansson.h | tr ' ' '\n' | grep -v '^client/')" "" only_the_client_includes_jansson
 is "$(including 'slurm/.*' | tr ' ' '\n' | grep -v '^daemon/slurm_')" "" only_stint_slurm_includes_the_headers_of_Slurm
 is "$(including 'slurm/slurm\.h' | wc -w | awk '{ print ($1 > 0) }')" 1 and_it_does
