@@ -114,6 +114,12 @@ else
         promised=$(grep -v '^#' "$TEST_SOURCE/lib/stint.h" | grep -oE 'STINT_API [^;(]*\(' | grep -oE 'stint_[a-z_0-9]+\($' | tr -d '(' | sort)
         is "$exported" "$promised" libstint_exports_only_its_interface
 fi
+plugin=$TEST_BUILD/tests/standin/.libs/stint-device-cuda.so
+if [ "$TEST_SANITIZERS" = yes ] || [ ! -e "$plugin" ]; then
+        skip "the sanitizers add their own symbols, or the tests are not built" the_plugin_exports_only_its_table
+else
+        is "$(nm -D --defined-only "$plugin" | awk '{print $NF}' | sed 's/@.*//')" stint_device_plugin the_plugin_exports_only_its_table
+fi
 
 printf '#include <stint.h>\nint main(void) { return 0; }\n' >"$TEST_DIR/alone.c"
 # shellcheck disable=SC2086  # TEST_CC may carry flags
