@@ -14,8 +14,7 @@
 
 /* ---- whose it is ---------------------------------------------------------------------------------------------- */
 
-/* The one of that kind, loaded if it must be; NULL with why not. */
-static const struct device *of_kind(enum stint_device kind, struct stint_error *err)
+const struct device *device_of_kind(enum stint_device kind, struct stint_error *err)
 {
         struct stint_error why;
         const struct device *device;
@@ -37,7 +36,7 @@ static const struct device *of_kind(enum stint_device kind, struct stint_error *
 static const struct device *wanted_of(enum stint_device wanted, const void *pointer, size_t bytes, int *index,
                                       struct stint_error *err)
 {
-        const struct device *device = of_kind(wanted, err);
+        const struct device *device = device_of_kind(wanted, err);
         int owns = device ? device->owns(pointer, bytes, index, err) : -1;
 
         if (owns > 0)

@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "error.h"
 
 struct device {
@@ -37,6 +38,18 @@ struct device {
          */
         void (*pin)(void *base, size_t bytes, int read_only);
         void (*unpin)(void *base, size_t bytes);
+
+        /*
+         * What this process sees of this kind: how many, counted from 0, and which one it uses now.  -1 with ENODEV and
+         * why when there is none.  NULL, like the next one: nothing is known of it (the host).
+         */
+        int (*present)(int *count, int *current, struct stint_error *err);
+
+        /*
+         * The bytes of that one's memory: how many are free, and how many there are.  1 when that cannot be told before
+         * the program uses the device.
+         */
+        int (*memory)(int index, uint64_t *left, uint64_t *all, struct stint_error *err);
 };
 
 extern const struct device device_host; /* owns everything, its index is -1 */
@@ -48,6 +61,9 @@ extern const struct device device_sim;
  */
 const struct device *device_of(enum stint_device wanted, const void *pointer, size_t bytes, int *index,
                                struct stint_error *err);
+
+/* The table of that kind, loaded if it must be; NULL with ENODEV when it cannot be had. */
+const struct device *device_of_kind(enum stint_device kind, struct stint_error *err);
 
 /*
  * Waits for the copies begun on every device.  Whoever has begun some calls this before it lets go of either side, also

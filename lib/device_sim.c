@@ -7,6 +7,7 @@
  *
  *   STINT_DEVICE=sim[:SETTING[,SETTING...]]
  *     devices=N     how many there are (1; at most 16)
+ *     current=N     which of them the process uses, as far as anybody asks (0)
  *     memory=SIZE   of each (64M)
  *     delay=D       every copy takes that much longer
  *     fail_copy=N   the N-th copy that stint makes fails with EIO, that one alone; the program's own are not counted
@@ -38,7 +39,7 @@ struct sim_block {
 
 struct sim {
         int ready; /* settings read: 1, they are wrong or there is no address space: -1, not yet: 0 */
-        int devices;
+        int devices, current;
         size_t memory;
         int64_t delay_ns, fail_copy;
         int64_t copies;
@@ -76,6 +77,12 @@ static int read_setting(char *setting)
                 if (read_count(value, 1, SIM_MOST_DEVICES, &n) < 0)
                         return -1;
                 sim.devices = (int)n;
+                return 0;
+        }
+        if (!strcmp(setting, "current")) {
+                if (read_count(value, 0, SIM_MOST_DEVICES - 1, &n) < 0)
+                        return -1;
+                sim.current = (int)n;
                 return 0;
         }
         if (!strcmp(setting, "memory")) {
@@ -119,7 +126,7 @@ static int sim_start(void)
         sim.ready = -1;
         sim.devices = 1;
         sim.memory = (size_t)SIM_DEFAULT_MEMORY;
-        if (read_settings(getenv("STINT_DEVICE")) < 0)
+        if (read_settings(getenv("STINT_DEVICE")) < 0 || sim.current >= sim.devices)
                 return -1;
         sim.memory = (sim.memory + page - 1) / page * page;
         bytes = sim.memory * (size_t)sim.devices;
@@ -341,10 +348,54 @@ static int sim_sync(struct stint_error *err)
         return 0;
 }
 
+/* ---- what there is of it -------------------------------------------------------------------------------------- */
+
+static int asked_for(void)
+{
+        const char *text = getenv("STINT_DEVICE");
+
+        return text && !strncmp(text, "sim", 3) && (text[3] == '\0' || text[3] == ':');
+}
+
+/* There where somebody wants it: by the environment, or by having allocated from it. */
+static int sim_present(int *count, int *current, struct stint_error *err)
+{
+        int rc = -1;
+
+        pthread_mutex_lock(&sim_lock);
+        if ((sim.ready > 0 || asked_for()) && sim_start() == 0) {
+                *count = sim.devices;
+                *current = sim.current;
+                rc = 0;
+        }
+        pthread_mutex_unlock(&sim_lock);
+        return rc == 0 ? 0
+                       : error_set(err, ENODEV, asked_for() ? "the simulated device cannot be had as STINT_DEVICE says"
+                                                            : "STINT_DEVICE asks for no simulated device");
+}
+
+static int sim_memory(int index, uint64_t *left, uint64_t *all, struct stint_error *err)
+{
+        const struct sim_block *block;
+        int rc = -1;
+
+        pthread_mutex_lock(&sim_lock);
+        if (sim_start() == 0 && index >= 0 && index < sim.devices) {
+                *left = *all = sim.memory;
+                for (block = sim.blocks[index]; block; block = block->next)
+                        *left -= block->bytes;
+                rc = 0;
+        }
+        pthread_mutex_unlock(&sim_lock);
+        return rc == 0 ? 0 : error_set(err, ENODEV, "there is no simulated device %d", index);
+}
+
 const struct device device_sim = {
         .kind = STINT_DEVICE_SIM,
         .owns = sim_owns,
         .copy_out = sim_copy_out,
         .copy_in = sim_copy_in,
         .sync = sim_sync,
+        .present = sim_present,
+        .memory = sim_memory,
 };

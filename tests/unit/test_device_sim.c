@@ -147,7 +147,8 @@ END_TEST
 START_TEST(a_setting_that_cannot_be_read_gives_no_device)
 {
         static const char *const wrong[] = { "sim:devices=0", "sim:devices=x",   "sim:memory=", "sim:speed=3",
-                                             "sim:delay=-1s", "sim:fail_copy=0", "sim:devices" };
+                                             "sim:delay=-1s", "sim:fail_copy=0", "sim:devices",
+                                             "sim:current=1", "sim:current=-1" };
         size_t i;
 
         for (i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -157,6 +158,49 @@ START_TEST(a_setting_that_cannot_be_read_gives_no_device)
         }
         use("sim");
         ck_assert_ptr_nonnull(stint_sim_alloc(0, 1));
+}
+END_TEST
+
+START_TEST(it_is_there_for_who_asks_for_it_and_tells_which_one_is_in_use)
+{
+        int count = -1, current = -1;
+
+        unsetenv("STINT_DEVICE");
+        device_sim_reset();
+        ck_assert_int_eq(device_sim.present(&count, &current, &err), -1);
+        ck_assert_int_eq(err.code, ENODEV);
+        stint_sim_alloc(0, 1);
+        ck_assert_int_eq(device_sim.present(&count, &current, &err), 0);
+        ck_assert_int_eq(count, 1);
+        ck_assert_int_eq(current, 0);
+        use("sim:devices=3,current=2");
+        ck_assert_int_eq(device_sim.present(&count, &current, &err), 0);
+        ck_assert_int_eq(count, 3);
+        ck_assert_int_eq(current, 2);
+        use("sim:devices=3,current=3");
+        ck_assert_int_eq(device_sim.present(&count, &current, &err), -1);
+        ck_assert_ptr_null(device_host.present);
+}
+END_TEST
+
+START_TEST(its_memory_is_what_is_left_of_it)
+{
+        uint64_t left = 0, all = 0;
+        void *p;
+
+        use("sim:devices=2,memory=1M");
+        p = stint_sim_alloc(1, 100 << 10);
+        ck_assert_int_eq(device_sim.memory(1, &left, &all, &err), 0);
+        ck_assert_uint_eq(all, 1 << 20);
+        ck_assert_uint_eq(left, (1 << 20) - (100 << 10));
+        ck_assert_int_eq(device_sim.memory(0, &left, &all, &err), 0);
+        ck_assert_uint_eq(left, 1 << 20);
+        stint_sim_free(p);
+        ck_assert_int_eq(device_sim.memory(1, &left, &all, &err), 0);
+        ck_assert_uint_eq(left, 1 << 20);
+        ck_assert_int_eq(device_sim.memory(2, &left, &all, &err), -1);
+        ck_assert_int_eq(device_sim.memory(-1, &left, &all, &err), -1);
+        ck_assert_int_eq(err.code, ENODEV);
 }
 END_TEST
 
@@ -173,6 +217,8 @@ static void add_tests(Suite *suite)
         tcase_add_test(all, the_copy_that_was_asked_to_fail_fails_and_no_other);
         tcase_add_test(all, a_copy_takes_the_delay_that_was_asked_for);
         tcase_add_test(all, a_setting_that_cannot_be_read_gives_no_device);
+        tcase_add_test(all, it_is_there_for_who_asks_for_it_and_tells_which_one_is_in_use);
+        tcase_add_test(all, its_memory_is_what_is_left_of_it);
 }
 
 SUITE_MAIN("device_sim", add_tests)
