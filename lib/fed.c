@@ -13,6 +13,7 @@
 
 #include "fault.h"
 #include "safepoint.h"
+#include "where.h"
 
 #define LOOK_NS (100 * CLOCK_MS)   /* how often it is seen whether the agent is still there, while nothing comes */
 #define STRETCH (2 * WINDOW_BLOCK) /* copied in one go: with more of it the disk would wait for its place */
@@ -57,6 +58,8 @@ static int carry(struct stint *s, struct fed *f, struct stint_error *err)
 
         f->carried_bytes = fit_carried_bytes(&s->layout, &f->fit);
         if (f->carried_bytes) {
+                if (where_room(f->carried_bytes, err) < 0)
+                        return error_wrap(err, "the tensors of checkpoint %s that are not attached", f->checkpoint);
                 memory = mmap(NULL, f->carried_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
                 if (memory == MAP_FAILED)
                         return error_system(err, errno,

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "layout.h"
+#include "placement.h"
 
 #define GAP 64 /* what is carried in a row begins at multiples of this, as in a file */
 
@@ -63,9 +64,11 @@ static int check_kept(const struct layout *l, const struct fit *f, struct stint_
 
 int fit_check(struct layout *l, const struct fit *f, int allow_missing, struct stint_error *err)
 {
-        if (match_records(l, f, err) < 0)
+        if (match_records(l, f, err) < 0 || (allow_missing ? check_kept(l, f, err) : check_missing(l, f, err)) < 0)
                 return -1;
-        return allow_missing ? check_kept(l, f, err) : check_missing(l, f, err);
+        if (l->placement && placement_check(l->placement, l, err) < 0)
+                return error_wrap(err, "checkpoint %s", f->checkpoint);
+        return 0;
 }
 
 /* ---- what nobody attached ------------------------------------------------------------------------------------- */

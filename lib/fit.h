@@ -20,8 +20,9 @@ struct fit {
 };
 
 /*
- * Finds the record of everything attached, as layout_tensor.record.  -1 when one does not fit, or is missing and may
- * not be: with allow_missing that is one with ->touched, whose value is not its own any more.
+ * Finds the record of everything attached, as layout_tensor.record.  -1 when one does not fit, may not come back to
+ * where it is now (placement.h), or is missing and may not be: with allow_missing that is one with ->touched, whose
+ * value is not its own any more.
  */
 int fit_check(struct layout *l, const struct fit *f, int allow_missing, struct stint_error *err);
 

@@ -13,6 +13,7 @@
 
 #include "channel.h"
 #include "names.h"
+#include "placement.h"
 
 #define TEXT_SHAPE 300 /* room for shape_format */
 
@@ -284,6 +285,11 @@ static int claim(struct layout *l, struct layout_tensor *carried, const struct l
 
         if (differs(carried->name, &now->tensor, &carried->tensor, err) < 0)
                 return -1;
+        if (l->placement && now->bytes &&
+            placement_returns(l->placement, carried->name, now->tensor.role,
+                              &(struct stint_place){ carried->tensor.device, carried->device_index },
+                              &(struct stint_place){ now->tensor.device, now->device_index }, err) < 0)
+                return -1;
         if (now->bytes &&
             (device->copy_in(now->tensor.data, carried->tensor.data, now->bytes, carried->name, err) < 0 ||
              device->sync(err) < 0))
@@ -317,6 +323,8 @@ int layout_attach(struct layout *l, const char *name, const struct stint_tensor 
         if (!name || !tensor)
                 return error_set(err, EINVAL, "stint_attach needs a name and a tensor");
         if (tensor_name_check(name, err) < 0 || understand(name, tensor, &now, err) < 0)
+                return -1;
+        if (l->placement && placement_allows(l->placement, name, &now.tensor, now.device_index, err) < 0)
                 return -1;
         old = layout_find(l, name);
         if (old && !old->device)
@@ -363,7 +371,7 @@ int layout_carry(struct layout *l, const struct table_record *record, const void
         if (t.tensor.role == STINT_ROLE_AUTO)
                 t.tensor.role = STINT_ROLE_OTHER;
         t.tensor.data = (void *)(uintptr_t)bytes; /* only ever read: device is NULL */
-        t.device_index = -1;
+        t.device_index = record->device_index;
         t.bytes = record->bytes;
         return layout_conflict(l, record->name, err) < 0 ? -1 : add(l, record->name, &t, err);
 }

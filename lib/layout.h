@@ -17,7 +17,7 @@ struct layout_tensor {
         char *name;
         struct stint_tensor tensor;  /* role and device are resolved; dimensions behind ndim are zero */
         const struct device *device; /* NULL: carried along, and tensor.data is within the restored image */
-        int device_index;
+        int device_index;            /* as device_of says; of what is carried along: when it was saved */
         uint64_t bytes;
         uint64_t offset;             /* in the image of the layout placed last */
         uint32_t placed;             /* which layout that was; 0: none */
@@ -42,6 +42,7 @@ struct layout {
         uint32_t id;      /* of the layout that layout_table made last; counts from 1 */
         uint64_t changes; /* how often the shape of the state changed: moves whenever `dirty` is set */
         int dirty;        /* the state is not what layout_table said last */
+        struct placement *placement; /* what was said of where tensors lie; NULL: anywhere */
 };
 
 enum layout_attached { LAYOUT_NEW = 0, LAYOUT_CLAIMED = 1 };

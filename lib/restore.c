@@ -369,6 +369,7 @@ static int restore_any(struct stint *s, int64_t *step, const struct stint_error 
         int able, rc;
 
         s->restored.asked = 1;
+        where_forget(&s->where);
         able = everybody_able(s, &why);
         rc = able < 0 ? fail(s, &none, &why) : able ? restore_together(s, step, forgone) : STINT_FRESH;
         forget_ahead(s, rc);

@@ -13,8 +13,10 @@
 #include "layout.h"
 #include "restore.h"
 #include "mapping.h"
+#include "placement.h"
 #include "session.h"
 #include "snapshot.h"
+#include "where.h"
 
 /* An attach that was refused.  It stands until the same name is attached or detached. */
 struct refused_attach {
@@ -33,6 +35,8 @@ struct stint {
         int64_t step;    /* of the last safe point; -1: there was none */
 
         struct layout layout;
+        struct placement placement; /* of that layout */
+        struct where where;
         struct snapshot snapshot;
         struct restored restored;
         struct mapping mapping; /* of the image that is restored */

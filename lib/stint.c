@@ -116,7 +116,9 @@ struct stint *stint_open(const struct stint_options *options, struct stint_error
         s->step = -1;
         s->active = 1;
         s->allow_missing = own.allow_missing;
-        if (agreement_init(&s->agreement, own.rank, own.ranks, own.agree, own.agree_every, err) < 0) {
+        s->layout.placement = &s->placement;
+        if (placement_init(&s->placement, &own, err) < 0 ||
+            agreement_init(&s->agreement, own.rank, own.ranks, own.agree, own.agree_every, err) < 0) {
                 free(s);
                 return NULL;
         }
@@ -155,6 +157,7 @@ void stint_close(struct stint *s)
         snapshot_fini(&s->snapshot);
         layout_fini(&s->layout);
         restore_release(s);
+        where_forget(&s->where);
         mapping_fini(&s->mapping);
         forget_refused(s, NULL);
         free(s);
@@ -228,6 +231,12 @@ int stint_detach(struct stint *s, const char *name)
 int stint_restore(struct stint *s, int64_t *step)
 {
         return absent(s) ? STINT_FRESH : restore_state(s, step);
+}
+
+int stint_place(struct stint *s, const char *name, const struct stint_tensor *tensor, const char *parameter,
+                struct stint_place *place)
+{
+        return absent(s) ? where_without(name, tensor, place) : where_is(s, name, tensor, parameter, place);
 }
 
 /* ---- training ------------------------------------------------------------------------------------------------- */

@@ -90,10 +90,14 @@ struct stint_options {
         int allow_missing;               /* 1: a tensor the checkpoint does not have keeps its value at stint_restore */
         stint_log_fn *log;               /* NULL: silence */
         void *log_arg;
+        const char *model_device;        /* see "where it goes"; NULL: $STINT_MODEL_DEVICE, else "auto".  Not kept */
+        const char *map_location;        /* likewise; NULL: what the table there says.  Not kept */
+        int allow_host;                  /* 1: what was on a device may go on in host memory */
 };
 
 /* Options with every default: one rank, and a log on stderr.  struct stint_options o = STINT_OPTIONS; */
-#define STINT_OPTIONS { sizeof(struct stint_options), NULL, 0, 0, NULL, 0, 0, stint_log_stderr, NULL }
+#define STINT_OPTIONS \
+        { sizeof(struct stint_options), NULL, 0, 0, NULL, 0, 0, stint_log_stderr, NULL, NULL, NULL, 0 }
 
 /*
  * Opens the run this process belongs to.  options may be NULL (all defaults), err may be NULL.
@@ -102,7 +106,8 @@ struct stint_options {
  * and answers a handle all the same, with which training goes on without checkpoints.  STINT_DIR=off in the environment
  * asks for just that.  Collective when ranks > 1.
  *
- * NULL, with err filled, only for options that cannot be right: several ranks without agree, a rank outside its range.
+ * NULL, with err filled, only for options that cannot be right: several ranks without agree, a rank outside its range,
+ * a device that is no word, model_device and map_location together.
  */
 STINT_API struct stint *stint_open(const struct stint_options *options, struct stint_error *err);
 
@@ -196,6 +201,57 @@ static inline struct stint_tensor stint_tensor_of(void *data, enum stint_dtype d
 /* Any object of C as its bytes: a struct, an integer, an array.  Not for what holds pointers. */
 #define STINT_OBJECT(pointer) STINT_ARRAY(pointer, STINT_U8, sizeof *(pointer))
 
+/* ---- where it goes -------------------------------------------------------------------------------------------- */
+
+/*
+ * The program owns its memory, so stint moves nothing: it answers where a tensor is to be, before the program allocates
+ * it, and refuses what contradicts that.  The role decides:
+ *
+ *   model, loss              the model device
+ *   optimizer                where its parameter is; without dimensions (a step counter, a scalar): host memory
+ *   rng                      host memory, whatever anybody says; the bytes of a generator of the CPU
+ *   rng of a device          the model device: the generator of the device that this rank has now
+ *   data, metrics, others    host memory
+ *
+ * The model device is options.model_device, else STINT_MODEL_DEVICE in the environment:
+ *   "auto"                   the device that the process uses now, of those that are visible to it; else the host
+ *   "cuda", "cuda:N"         the one in use now, or the N-th of those that are visible, from 0; so "sim", "sim:N"
+ *   "cpu"                    the host
+ *
+ * options.map_location says it by role instead, "model=cuda:1,optimizer=cpu", or for all roles but rng with one word.
+ * Roles that it does not name follow the table with "auto".  Its words are those above, and "saved": the device that
+ * the tensor was on when it was saved, for which that must be there.  Device numbers are history: prefer the others.
+ *
+ * What was said in so many words is enforced.  stint_attach refuses, with EINVAL, a tensor of the model, the loss, or the
+ * optimizer (with dimensions) that lies elsewhere than model_device says, one of any role that lies elsewhere than
+ * map_location says, and always an rng that is in a device's memory.  "auto" is advice, and so is the table for data,
+ * metrics and others.  But stint_restore refuses, with ENODEV, when state that was on a device is in host memory now and
+ * nothing attached is on any, unless options.allow_host is set or the host was asked for.
+ */
+struct stint_place {
+        enum stint_device device; /* HOST, SIM or CUDA, never AUTO */
+        int index;                /* which one, as this process counts them from 0; -1 for the host */
+};
+
+/*
+ * Where a tensor of that name, dtype, shape and role is to be; its data is not looked at.  Ask before allocating, and
+ * attach what was allocated before asking for what is large next.  tensor NULL: as the checkpoint has it that
+ * stint_restore will most likely put back.  parameter: for a tensor of the optimizer, the name of the tensor it belongs
+ * to, attached already; it goes there, also without dimensions when its parameter has none either, so name none for a
+ * step counter.  NULL: beside the model.
+ *
+ * 0, and *place.  -1, and *place untouched: EINVAL for a name or tensor that cannot be, ENOENT when the parameter is not
+ * attached or tensor is NULL and no checkpoint has that name; ENODEV when the device is not there, or "auto" finds none
+ * although the state comes from one (allow_host allows it); ENOMEM when the tensor is larger than what is free there or,
+ * at the first answer that is this device, when all is that the checkpoint will put there.  stint_why has the numbers.
+ * Local: no other rank need ask.  A handle that is NULL or has no checkpoints answers from the table alone.
+ */
+STINT_API int stint_place(struct stint *, const char *name, const struct stint_tensor *tensor, const char *parameter,
+                          struct stint_place *place);
+
+/* Which checkpoint: the newest, or the one whose metric is best. */
+enum stint_which { STINT_NEWEST = 0, STINT_BEST };
+
 /* ---- the life of a stint -------------------------------------------------------------------------------------- */
 
 /*
@@ -287,7 +343,7 @@ STINT_API const char *stint_version(void);
 /*
  * A device that is not there, for trying device code on any machine: its pointers cannot be dereferenced, its memory is
  * reached by copies alone.  The environment sets its faults:
- * STINT_DEVICE=sim:devices=2,memory=64M,delay=50ms,fail_copy=3.
+ * STINT_DEVICE=sim:devices=2,current=1,memory=64M,delay=50ms,fail_copy=3.
  */
 STINT_API void *stint_sim_alloc(int device, size_t bytes); /* NULL with errno ENOMEM or ENODEV */
 STINT_API void stint_sim_free(void *pointer);
