@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "finish.h"
+#include "model.h"
 #include "names.h"
 #include "safepoint.h"
 
@@ -237,6 +238,11 @@ int stint_place(struct stint *s, const char *name, const struct stint_tensor *te
                 struct stint_place *place)
 {
         return absent(s) ? where_without(name, tensor, place) : where_is(s, name, tensor, parameter, place);
+}
+
+int stint_restore_model(struct stint *s, const char *dir, enum stint_which which, int64_t *step)
+{
+        return absent(s) ? STINT_FRESH : model_restore(s, dir, which, step);
 }
 
 /* ---- training ------------------------------------------------------------------------------------------------- */

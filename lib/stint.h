@@ -204,8 +204,8 @@ static inline struct stint_tensor stint_tensor_of(void *data, enum stint_dtype d
 /* ---- where it goes -------------------------------------------------------------------------------------------- */
 
 /*
- * The program owns its memory, so stint moves nothing: it answers where a tensor is to be, before the program allocates
- * it, and refuses what contradicts that.  The role decides:
+ * The program owns its memory, so stint moves nothing: it answers where a tensor is to be, before the program
+ * allocates it, and refuses what contradicts that.  The role decides:
  *
  *   model, loss              the model device
  *   optimizer                where its parameter is; without dimensions (a step counter, a scalar): host memory
@@ -222,11 +222,11 @@ static inline struct stint_tensor stint_tensor_of(void *data, enum stint_dtype d
  * Roles that it does not name follow the table with "auto".  Its words are those above, and "saved": the device that
  * the tensor was on when it was saved, for which that must be there.  Device numbers are history: prefer the others.
  *
- * What was said in so many words is enforced.  stint_attach refuses, with EINVAL, a tensor of the model, the loss, or the
- * optimizer (with dimensions) that lies elsewhere than model_device says, one of any role that lies elsewhere than
+ * What was said in so many words is enforced.  stint_attach refuses, with EINVAL, a tensor of the model, the loss, or
+ * the optimizer (with dimensions) that lies elsewhere than model_device says, one of any role that lies elsewhere than
  * map_location says, and always an rng that is in a device's memory.  "auto" is advice, and so is the table for data,
- * metrics and others.  But stint_restore refuses, with ENODEV, when state that was on a device is in host memory now and
- * nothing attached is on any, unless options.allow_host is set or the host was asked for.
+ * metrics and others.  But stint_restore refuses, with ENODEV, when state that was on a device is in host memory now
+ * and nothing attached is on any, unless options.allow_host is set or the host was asked for.
  */
 struct stint_place {
         enum stint_device device; /* HOST, SIM or CUDA, never AUTO */
@@ -236,21 +236,38 @@ struct stint_place {
 /*
  * Where a tensor of that name, dtype, shape and role is to be; its data is not looked at.  Ask before allocating, and
  * attach what was allocated before asking for what is large next.  tensor NULL: as the checkpoint has it that
- * stint_restore will most likely put back.  parameter: for a tensor of the optimizer, the name of the tensor it belongs
- * to, attached already; it goes there, also without dimensions when its parameter has none either, so name none for a
- * step counter.  NULL: beside the model.
+ * stint_restore will most likely put back.  parameter: for a tensor of the optimizer, the name of the tensor it
+ * belongs to, attached already; it goes there, also without dimensions when its parameter has none either, so name
+ * none for a step counter.  NULL: beside the model.
  *
- * 0, and *place.  -1, and *place untouched: EINVAL for a name or tensor that cannot be, ENOENT when the parameter is not
- * attached or tensor is NULL and no checkpoint has that name; ENODEV when the device is not there, or "auto" finds none
- * although the state comes from one (allow_host allows it); ENOMEM when the tensor is larger than what is free there or,
- * at the first answer that is this device, when all is that the checkpoint will put there.  stint_why has the numbers.
- * Local: no other rank need ask.  A handle that is NULL or has no checkpoints answers from the table alone.
+ * 0, and *place.  -1, and *place untouched: EINVAL for a name or tensor that cannot be, ENOENT when the parameter is
+ * not attached or tensor is NULL and no checkpoint has that name; ENODEV when the device is not there, or "auto" finds
+ * none although the state comes from one (allow_host allows it); ENOMEM when the tensor is larger than what is free
+ * there or, at the first answer that is this device, when all is that the checkpoint will put there.  stint_why has
+ * the numbers.  Local: no other rank need ask.  A handle that is NULL or has no checkpoints answers from the table
+ * alone.
  */
 STINT_API int stint_place(struct stint *, const char *name, const struct stint_tensor *tensor, const char *parameter,
                           struct stint_place *place);
 
 /* Which checkpoint: the newest, or the one whose metric is best. */
 enum stint_which { STINT_NEWEST = 0, STINT_BEST };
+
+/*
+ * The model alone: puts the tensors of role model that are attached back from a whole checkpoint of the run directory
+ * dir (NULL: stint_dir), and *step to its step; step may be NULL.  Generators, optimizer, data and whatever else is
+ * attached are left alone, and so is the run: this neither continues it nor stands for stint_restore, and needs no
+ * agent, so STINT_DIR=off will do.  For evaluation, and for a run that begins with the weights of another.
+ *
+ * Every byte of the rank's file is checked before the first is copied, in memory that all these tensors need once
+ * more.  Where the newest does not hold, the log says so and the next older is taken; the best one has no substitute.
+ * A rank reads its own file of a checkpoint of as many ranks, else that of rank 0.  Local, not collective.
+ *
+ * STINT_RESTORED; STINT_FRESH when there is no such checkpoint; -1: none can be read, a tensor does not fit (EPROTO),
+ * no tensor of the model is attached, or memory is short (ENOMEM).  Nothing has changed then, unless stint_why says
+ * that the model is restored in part only, which is a device's doing.
+ */
+STINT_API int stint_restore_model(struct stint *, const char *dir, enum stint_which which, int64_t *step);
 
 /* ---- the life of a stint -------------------------------------------------------------------------------------- */
 
