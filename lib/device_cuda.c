@@ -205,6 +205,49 @@ static void unpin(void *base, size_t bytes)
                 cuda_thread_do(&task, NULL);
 }
 
+/* ---- what there is of it -------------------------------------------------------------------------------------- */
+
+/*
+ * Counting makes no context, nor does asking which one is current; but it initialises CUDA, which is what whoever asks
+ * for a place on a device is about to do.
+ */
+static int present(int *count, int *current, struct stint_error *err)
+{
+        cudaError_t code = cudaGetDeviceCount(count);
+
+        if (code == cudaSuccess && *count > 0)
+                code = cudaGetDevice(current);
+        if (code == cudaSuccess && *count > 0)
+                return 0;
+        cudaGetLastError();
+        return error_set(err, ENODEV, "CUDA shows this process no device: %s",
+                         code == cudaSuccess ? "there are 0" : cudaGetErrorString(code));
+}
+
+/* Of the device that is current and in use: any other would get a context by being asked. */
+static int memory(int index, uint64_t *left, uint64_t *all, struct stint_error *err)
+{
+        size_t available, total;
+        cudaError_t code;
+        int current;
+
+        if (cuda_in_use(index) != 1)
+                return 1;
+        if (cudaGetDevice(&current) != cudaSuccess || current != index) {
+                cudaGetLastError();
+                return 1;
+        }
+        code = cudaMemGetInfo(&available, &total);
+        if (code != cudaSuccess) {
+                cudaGetLastError();
+                return error_set(err, EIO, "cuda:%d does not say how much memory it has: %s", index,
+                                 cudaGetErrorString(code));
+        }
+        *left = available;
+        *all = total;
+        return 0;
+}
+
 static const struct device device_cuda = {
         .kind = STINT_DEVICE_CUDA,
         .owns = owns,
@@ -213,6 +256,8 @@ static const struct device device_cuda = {
         .sync = sync_all,
         .pin = pin,
         .unpin = unpin,
+        .present = present,
+        .memory = memory,
 };
 
 extern const struct plugin_table stint_device_plugin;
