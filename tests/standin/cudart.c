@@ -1,7 +1,8 @@
 /* A stand-in for the CUDA runtime: devices and errors.  SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * cudart: the library that the tests load instead of libcudart.so: what there is, by the settings of standin.h, and
- * what each call begins and ends with.  Memory is in cudart_memory.c, copies are in cudart_streams.c.
+ * what each call begins and ends with.  CUDA_VISIBLE_DEVICES is read in cudart_visible.c, memory is in
+ * cudart_memory.c, copies are in cudart_streams.c.
  */
 #include "standin.h"
 
@@ -93,40 +94,10 @@ static void read_settings(void)
                         read_setting(setting);
 }
 
-/* A word of CUDA_VISIBLE_DEVICES: a number, or the beginning of one UUID.  -1 for none, which ends the list. */
-static int which(const char *word)
-{
-        char *end;
-        long n = strtol(word, &end, 10);
-        int i, found = -1;
-
-        if (end != word && !*end)
-                return n >= 0 && n < standin_it.count ? (int)n : -1;
-        for (i = 0; *word && i < standin_it.count; i++)
-                if (!strncmp(standin_it.uuid[i], word, strlen(word))) {
-                        if (found >= 0)
-                                return -1;
-                        found = i;
-                }
-        return found;
-}
-
-static void choose(void)
-{
-        const char *text = getenv("CUDA_VISIBLE_DEVICES");
-        char copy[1024], *word, *rest = copy;
-        int i;
-
-        for (i = 0; !text && i < standin_it.count; i++)
-                standin_it.physical[standin_it.visible++] = i;
-        snprintf(copy, sizeof copy, "%s", text ? text : "");
-        while (text && (word = strsep(&rest, ",")) && standin_it.visible < STANDIN_MOST && (i = which(word)) >= 0)
-                standin_it.physical[standin_it.visible++] = i;
-}
-
 /* With the lock. */
 static void get_ready(void)
 {
+        const char *uuids[STANDIN_MOST];
         int i;
 
         if (standin_it.ready)
@@ -136,7 +107,10 @@ static void get_ready(void)
         for (i = 0; i < STANDIN_MOST; i++)
                 snprintf(standin_it.uuid[i], sizeof standin_it.uuid[i], "GPU-%04d", i);
         read_settings();
-        choose();
+        for (i = 0; i < STANDIN_MOST; i++)
+                uuids[i] = standin_it.uuid[i];
+        standin_it.visible =
+                standin_visible(uuids, standin_it.count, getenv("CUDA_VISIBLE_DEVICES"), standin_it.physical);
 }
 
 /* ---- what every call does ------------------------------------------------------------------------------------- */
@@ -197,6 +171,17 @@ STANDIN_API int standin_context(int device)
         context = device < standin_it.visible && standin_it.context[standin_it.physical[device]];
         pthread_mutex_unlock(&standin_lock);
         return context;
+}
+
+STANDIN_API const char *standin_uuid(int device)
+{
+        const char *uuid;
+
+        pthread_mutex_lock(&standin_lock);
+        get_ready();
+        uuid = device >= 0 && device < standin_it.visible ? standin_it.uuid[standin_it.physical[device]] : "";
+        pthread_mutex_unlock(&standin_lock);
+        return uuid;
 }
 
 STANDIN_API struct standin_counts standin_counts(void)

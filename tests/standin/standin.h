@@ -6,7 +6,8 @@
  *   CUDA_STANDIN=SETTING[,SETTING...]
  *     devices=N             before CUDA_VISIBLE_DEVICES chooses from them (1; at most 16)
  *     memory=BYTES          of each (64 MiB)
- *     uuids=WORD[:WORD...]  theirs ("GPU-0000", "GPU-0001", ...)
+ *     uuids=WORD[:WORD...]  theirs ("GPU-0000", "GPU-0001", ...); one that begins with "MIG-" is an instance of the GPU
+ * before it, which is divided then
  *     late=MS               an asynchronous copy begins so much later
  *     register=off          cudaHostRegister fails;  read_only=off: when asked for memory that is only read
  *     pinned=off            cudaHostAlloc fails too
@@ -28,6 +29,16 @@
 /* 1 when that device, in the program's numbering, has a context. */
 int standin_context(int device);
 
+/* The UUID of that device; "" when there is none.  For programs that are no tests, too. */
+const char *standin_uuid(int device);
+
+/*
+ * Which of n entries (STANDIN_MOST at most), GPUs by address with the instances of each behind it, a process with this
+ * CUDA_VISIBLE_DEVICES sees (NULL: not set): their places, in its own numbers, go to chosen[], which has room for n.
+ * How many.  Pure.
+ */
+int standin_visible(const char *const *uuid, int n, const char *text, int *chosen);
+
 struct standin_counts {
         unsigned long registered;       /* ranges of host memory that are pinned now */
         unsigned long pinned, pageable; /* copies begun so far whose host side was pinned, was not */
@@ -48,8 +59,7 @@ void standin_again(void);
 int cuDeviceGet(int *device, int ordinal);
 int cuDevicePrimaryCtxGetState(int device, unsigned int *flags, int *active);
 
-/* ---- cudart.c and cudart_memory.c, for each other and for cudart_streams.c
- * --------------------------------------------------------------------------- */
+/* ---- cudart.c and cudart_memory.c, for each other and for cudart_streams.c -------------------------------------- */
 
 enum standin_kind { STANDIN_PAGEABLE, STANDIN_HOST, STANDIN_REGISTERED, STANDIN_DEVICE, STANDIN_MANAGED };
 
