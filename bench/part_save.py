@@ -13,6 +13,7 @@ STALL = Gate("<=", 1.15, ci=1.5, aim=1.0)
 LANDED = Gate(">=", 0.90, ci=0.75, aim=0.97)
 TORCH = {"fresh": Gate(">=", 1.6), "over": Gate(">=", 3.0)}
 COMPONENTS = ("delay_s", "copy_s", "hash_s", "write_s", "commit_s")
+SAVES_EACH = 2  # by one process
 WORDS = {"fresh": "new file", "over": "slot used again"}
 
 
@@ -24,23 +25,36 @@ def run_options(bench, kind):
 
 
 class SaveRun:
-    """One run, saved once a round."""
+    """One run, saved once a round, by a new process every few rounds: how quick a copy is depends on which memory a process
+    and its staging happen to have, and stays so until both end."""
 
     def __init__(self, bench, kind):
         self.bench, self.kind = bench, kind
         self.directory = bench.run_folder()
-        self.trainer = bench.trainer(self.directory, run_options(bench, kind))
-        self.mark = 0
+        self.mark = self.played = 0
+        self.trainer = None
+        self.begin()
         self.copies = bench.copy_limits(self.trainer)
         self.way = bench.io_way(self.trainer, kind)
-        self.trainer.ask("open")
-        self.trainer.ask("steps", bench.attached_ms)
         self.stall = Series(f"stall, {WORDS[kind]}")
         self.landed = Series(f"landed, {WORDS[kind]}")
         self.whole = Series(f"landed, and the stall before it, {WORDS[kind]}")
         self.told = Series("by the journal")
         self.raw = Series(io_name(kind, self.way))
         self.components = {name: Series(name) for name in COMPONENTS}
+
+    def begin(self):
+        self.trainer = self.bench.trainer(self.directory, run_options(self.bench, self.kind))
+        self.trainer.ask("open")
+        self.trainer.ask("steps", self.bench.attached_ms)
+
+    def begin_anew(self):
+        """The first save of the process is no figure here, but below."""
+        self.trainer.end()
+        self.begin()
+        self.bench.settle(self.directory)
+        self.save()
+        self.bench.settle(self.directory)
 
     def save(self):
         self.mark += 1
@@ -53,8 +67,11 @@ class SaveRun:
             self.save()
 
     def play_save(self):
+        if self.played and self.played % SAVES_EACH == 0:
+            self.begin_anew()
+        self.played += 1
         for copy in self.copies:
-            copy.measure()
+            copy.measure(self.trainer)
         saved = self.save()
         self.stall.add(saved.stall_s)
         self.landed.add(saved.landed_s)
