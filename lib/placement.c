@@ -12,6 +12,7 @@
 
 #define WORDS "auto, cuda, cuda:N, sim, sim:N or cpu"
 #define MOST_INDEX 4095 /* of a device: more are in no machine */
+#define LIST_TEXT ((1 + PLACE_MORE) * PLACE_TEXT)
 
 const char *place_format(char out[PLACE_TEXT], const struct stint_place *place)
 {
@@ -35,6 +36,17 @@ static const char *wish_format(char out[PLACE_TEXT], const struct place_wish *wi
         if (wish->device == STINT_DEVICE_HOST || wish->index >= 0)
                 return place_format(out, &place);
         snprintf(out, PLACE_TEXT, "%s", device_name(wish->device));
+        return out;
+}
+
+/* "sim:2,sim:0", when it is the model's and a list. */
+static const char *said_format(char out[LIST_TEXT], const struct placement *p, const struct place_wish *wish)
+{
+        char first[PLACE_TEXT];
+        int i, at = snprintf(out, LIST_TEXT, "%s", wish_format(first, wish));
+
+        for (i = 0; i < p->more; i++)
+                at += snprintf(out + at, (size_t)(LIST_TEXT - at), ",%s:%d", device_name(wish->device), p->also[i]);
         return out;
 }
 
@@ -139,6 +151,44 @@ static int read_map(struct placement *p, const char *text, struct stint_error *e
         return 0;
 }
 
+static int is_in_list(const struct placement *p, int index)
+{
+        int i;
+
+        for (i = 0; i < p->more; i++)
+                if (p->also[i] == index)
+                        return 1;
+        return p->model.index == index;
+}
+
+/* One that follows the first of a list: another one, of the same kind, by its number. */
+static int read_also(struct placement *p, const char *word)
+{
+        struct place_wish wish;
+
+        if (read_wish(word, &wish) < 0 || wish.word != PLACE_AT || wish.device == STINT_DEVICE_HOST ||
+            wish.device != p->model.device || wish.index < 0 || is_in_list(p, wish.index) || p->more == PLACE_MORE)
+                return -1;
+        p->also[p->more++] = wish.index;
+        return 0;
+}
+
+static int read_model(struct placement *p, const char *text)
+{
+        char copy[LIST_TEXT], *word, *rest = copy;
+
+        if (strlen(text) >= sizeof copy)
+                return -1;
+        strcpy(copy, text);
+        if (read_wish(strsep(&rest, ","), &p->model) < 0 || p->model.word == PLACE_SAVED ||
+            (rest && (p->model.word != PLACE_AT || p->model.index < 0)))
+                return -1;
+        while ((word = strsep(&rest, ",")))
+                if (read_also(p, word) < 0)
+                        return -1;
+        return 0;
+}
+
 int placement_init(struct placement *p, const struct stint_options *options, struct stint_error *err)
 {
         const char *env = getenv("STINT_MODEL_DEVICE"), *map = options ? options->map_location : NULL;
@@ -152,8 +202,10 @@ int placement_init(struct placement *p, const struct stint_options *options, str
                                  "one of them", map, who, model);
         if (map)
                 return read_map(p, map, err);
-        if (model && (read_wish(model, &p->model) < 0 || p->model.word == PLACE_SAVED))
-                return error_set(err, EINVAL, "%s is '%s': it is " WORDS, who, model);
+        if (model && read_model(p, model) < 0)
+                return error_set(err, EINVAL,
+                                 "%s is '%s': it is " WORDS ", or a list of devices by their numbers, such as "
+                                 "cuda:0,cuda:1", who, model);
         return 0;
 }
 
@@ -183,6 +235,17 @@ static int find_at(enum stint_device kind, int index, struct stint_place *place,
         return 0;
 }
 
+/* The model goes to the first of a list; that the others are there is found out before anything is allocated. */
+static int find_model(const struct placement *p, struct stint_place *place, struct stint_error *err)
+{
+        int i;
+
+        for (i = 0; i < p->more; i++)
+                if (find_at(p->model.device, p->also[i], place, err) < 0)
+                        return -1;
+        return find_at(p->model.device, p->model.index, place, err);
+}
+
 /* The simulated device is there where somebody asked for it, who means it then; nothing is loaded for another. */
 static int find_auto(const struct placement *p, const struct stint_place *saved, struct stint_place *place,
                      struct stint_error *err)
@@ -206,7 +269,8 @@ static int find(const struct placement *p, const struct place_wish *wish, const 
 {
         switch (wish->word) {
         case PLACE_AT:
-                return find_at(wish->device, wish->index, place, err);
+                return wish == &p->model ? find_model(p, place, err)
+                                         : find_at(wish->device, wish->index, place, err);
         case PLACE_SAVED:
                 if (saved)
                         return find_at(saved->device, saved->index, place, err);
@@ -279,9 +343,11 @@ static struct place_wish said_of(const struct placement *p, enum stint_role role
                        : nothing;
 }
 
-static int is_there(const struct place_wish *wish, const struct stint_place *place)
+/* A list is the model's, and then there is no map: the wish is the list's first. */
+static int is_there(const struct placement *p, const struct place_wish *wish, const struct stint_place *place)
 {
-        return wish->device == place->device && (wish->index < 0 || wish->index == place->index);
+        return wish->device == place->device &&
+               (wish->index < 0 || wish->index == place->index || (p->more && is_in_list(p, place->index)));
 }
 
 int placement_allows(struct placement *p, const char *name, const struct stint_tensor *tensor, int index,
@@ -289,7 +355,7 @@ int placement_allows(struct placement *p, const char *name, const struct stint_t
 {
         const struct stint_place now = { tensor->device, index };
         const struct place_wish wish = said_of(p, tensor->role, tensor->ndim);
-        char is[PLACE_TEXT], wanted[PLACE_TEXT];
+        char is[PLACE_TEXT], wanted[LIST_TEXT];
 
         if (!tensor->data)
                 return 0;
@@ -299,13 +365,13 @@ int placement_allows(struct placement *p, const char *name, const struct stint_t
                                  "host memory; if it is a device's generator, attach it as STINT_ROLE_RNG_DEVICE",
                                  name, place_format(is, &now));
         /* The state of a device's generator is mostly handed out as bytes of the host. */
-        if (wish.word == PLACE_AT && !is_there(&wish, &now) &&
+        if (wish.word == PLACE_AT && !is_there(p, &wish, &now) &&
             !(tensor->role == STINT_ROLE_RNG_DEVICE && now.device == STINT_DEVICE_HOST))
                 return error_set(err, EINVAL,
                                  "tensor '%s' (role %s) is in %s, and %s says %s: ask stint_place before allocating it",
                                  name, role_name(tensor->role), place_format(is, &now),
                                  p->map[tensor->role].word != PLACE_UNSAID ? "map_location" : "model_device",
-                                 wish_format(wanted, &wish));
+                                 said_format(wanted, p, &wish));
         p->on_device |= is_on_device(&now);
         return 0;
 }

@@ -24,8 +24,11 @@ struct place_wish {
         int index;                /* of PLACE_AT; -1: the one in use */
 };
 
+#define PLACE_MORE 15 /* devices behind the first of a list */
+
 struct placement {
         struct place_wish model;                     /* AUTO, or AT when model_device says so */
+        int more, also[PLACE_MORE];                  /* of a list: how many and which follow it, all of its kind */
         struct place_wish map[STINT_ROLE_OTHER + 1]; /* by role: what map_location says */
         int allow_host;
         int on_device;                               /* something that was attached lies on a device */

@@ -216,6 +216,8 @@ static inline struct stint_tensor stint_tensor_of(void *data, enum stint_dtype d
  * The model device is options.model_device, else STINT_MODEL_DEVICE in the environment:
  *   "auto"                   the device that the process uses now, of those that are visible to it; else the host
  *   "cuda", "cuda:N"         the one in use now, or the N-th of those that are visible, from 0; so "sim", "sim:N"
+ *   "cuda:0,cuda:1"          the first of them, and the others must be there: for a program that copies its model to
+ *                            each in every step, or lays it over them and attaches each tensor where it is
  *   "cpu"                    the host
  *
  * options.map_location says it by role instead, "model=cuda:1,optimizer=cpu", or for all roles but rng with one word.

@@ -5,6 +5,7 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "device.h"
@@ -334,6 +335,59 @@ START_TEST(h46_data_that_the_program_moved_to_a_device_is_its_own_affair)
 }
 END_TEST
 
+START_TEST(h47_a_list_is_its_first_device_and_the_others_must_be_there)
+{
+        ck_assert_int_eq(say("sim:2,sim:0", NULL), 0);
+        ck_assert_str_eq(place_of(STINT_ROLE_MODEL, 2), "sim:2");
+        ck_assert_str_eq(place_of(STINT_ROLE_LOSS, 0), "sim:2");
+        ck_assert_str_eq(place_of(STINT_ROLE_OPTIMIZER, 2), "sim:2");
+        ck_assert_str_eq(place_of_saved(STINT_ROLE_OPTIMIZER, 2, &on_sim0, NULL), "sim:0");
+        ck_assert_str_eq(place_of(STINT_ROLE_RNG_DEVICE, 1), "sim:2");
+        ck_assert_str_eq(place_of(STINT_ROLE_DATA, 2), "host memory");
+        ck_assert_int_eq(say("sim:0,sim:1,sim:3", NULL), 0);
+        ck_assert_str_eq(place_of(STINT_ROLE_MODEL, 2), "refused");
+        ck_assert_int_eq(err.code, ENODEV);
+        ck_assert_ptr_nonnull(strstr(err.text, "there is no sim:3"));
+}
+END_TEST
+
+START_TEST(h47_a_model_may_be_on_any_device_of_its_list_and_on_no_other)
+{
+        ck_assert_int_eq(say("sim:2,sim:0", NULL), 0);
+        ck_assert_int_eq(allows(STINT_ROLE_MODEL, 1, STINT_DEVICE_SIM, 2), 0);
+        ck_assert_int_eq(allows(STINT_ROLE_MODEL, 1, STINT_DEVICE_SIM, 0), 0);
+        ck_assert_int_eq(allows(STINT_ROLE_OPTIMIZER, 1, STINT_DEVICE_SIM, 0), 0);
+        ck_assert_int_eq(allows(STINT_ROLE_MODEL, 1, STINT_DEVICE_SIM, 1), -1);
+        ck_assert_int_eq(err.code, EINVAL);
+        ck_assert_ptr_nonnull(strstr(err.text, "model_device says sim:2,sim:0"));
+        ck_assert_int_eq(allows(STINT_ROLE_MODEL, 1, STINT_DEVICE_HOST, -1), -1);
+        ck_assert_int_eq(say("sim:2", NULL), 0);
+        ck_assert_int_eq(allows(STINT_ROLE_MODEL, 1, STINT_DEVICE_SIM, 0), -1);
+}
+END_TEST
+
+START_TEST(h47_a_list_has_numbers_of_one_kind_each_once)
+{
+        static const char *const none[] = { "sim:0,", ",sim:0", "sim:0,,sim:1", "sim:0,cuda:1", "sim,sim:1", "sim:0,sim",
+                                            "sim:0,sim:0", "sim:0,sim:1,sim:0", "auto,sim:1", "sim:0,auto", "cpu,cpu",
+                                            "sim:0,cpu", "sim:0, sim:1", "sim:0;sim:1", "sim:0,saved" };
+        char longest[200] = "sim:0";
+        size_t i;
+
+        for (i = 0; i < sizeof none / sizeof *none; i++) {
+                ck_assert_msg(say(none[i], NULL) == -1, "'%s'", none[i]);
+                ck_assert_int_eq(err.code, EINVAL);
+        }
+        for (i = 1; i <= PLACE_MORE; i++)
+                snprintf(longest + strlen(longest), sizeof longest - strlen(longest), ",sim:%zu", i);
+        ck_assert_int_eq(say(longest, NULL), 0);
+        strcat(longest, ",sim:16");
+        ck_assert_int_eq(say(longest, NULL), -1);
+        ck_assert_int_eq(say(NULL, "sim:0,sim:1"), -1); /* of a model alone: a map has a place for each role */
+        ck_assert_int_eq(say(NULL, "model=sim:0,sim:1"), -1);
+}
+END_TEST
+
 START_TEST(h48_a_map_of_everything_leaves_the_generator_of_the_cpu_alone)
 {
         ck_assert_int_eq(say(NULL, "sim:0"), 0);
@@ -395,6 +449,9 @@ static void add_tests(Suite *suite)
         tcase_add_test(numbers, h43_the_environment_speaks_where_the_program_does_not);
         tcase_add_test(numbers, h44_moments_follow_and_counters_are_the_programs_own_affair);
         tcase_add_test(numbers, h46_data_that_the_program_moved_to_a_device_is_its_own_affair);
+        tcase_add_test(numbers, h47_a_list_is_its_first_device_and_the_others_must_be_there);
+        tcase_add_test(numbers, h47_a_model_may_be_on_any_device_of_its_list_and_on_no_other);
+        tcase_add_test(numbers, h47_a_list_has_numbers_of_one_kind_each_once);
         tcase_add_test(numbers, h48_a_map_of_everything_leaves_the_generator_of_the_cpu_alone);
         tcase_add_checked_fixture(words, setup, teardown);
         tcase_add_test(words, words_that_are_none_are_refused_by_name);
