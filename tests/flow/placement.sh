@@ -1,12 +1,59 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# tests/flow/placement.sh: a training that asks where its state is to be goes on wherever the next stint lets it: on another
+# tests/flow/placement.sh [--table]: a training that asks where its state is to be goes on wherever the next stint lets it: on another
 # device, on the host when somebody says so, and nowhere else unnoticed. Its model alone is had from the run, the best
-# and the newest, without an agent.
+# and the newest, without an agent. docs/placement.md names the tests of each row and each number; --table writes that list there.
 set -eu
 . "$(dirname "$0")/../tap.sh"
 . "$TEST_SOURCE/tests/flow/flow.sh"
+
+# ---- the page --------------------------------------------------------------------------------------------------------
+
+page=$TEST_SOURCE/docs/placement.md
+
+unit_tests() # BEGINNING: the names of the unit tests that begin so
+{
+        sed -n "s|^START_TEST(\\($1[a-z0-9_]*\\))\$|\\1|p" "$TEST_SOURCE"/tests/unit/test_*.c
+}
+files_of() # TEST
+{
+        grep -lx "START_TEST($1)" "$TEST_SOURCE"/tests/unit/test_*.c | sed 's|.*/||'
+}
+table_of_tests()
+{
+        local number test
+        echo "| | test | in \`tests/unit/\` |"
+        echo "|---|---|---|"
+        for number in $(unit_tests h | sed -n 's/^h\([0-9][0-9]\)_.*/\1/p' | sort -u); do
+                for test in $(unit_tests "h${number}_"); do
+                        echo "| H$number | \`$test\` | \`$(files_of "$test")\` |"
+                done
+        done
+}
+table_of_tests >"$TEST_DIR/table"
+if [ "${1-}" = --table ]; then
+        awk -v table="$TEST_DIR/table" '
+                /^<!-- end -->$/ { skipping = 0 }
+                !skipping
+                /^<!-- tests -->$/ { skipping = 1; while ((getline line <table) > 0) print line }' "$page" >"$TEST_DIR/page"
+        cp "$TEST_DIR/page" "$page"
+fi
+is "$(sed -n '/^<!-- tests -->$/,/^<!-- end -->$/{/^<!--/!p}' "$page")" "$(cat "$TEST_DIR/table")" \
+        "docs/placement.md lists the tests by their numbers"
+for number in {34..49}; do
+        is "$(sed '/^<!-- tests -->$/,$d' "$page" | grep -c "^| H$number | [^|][^|]* | [^|][^|]* |\$")" 1 "H$number is told"
+        isnt "$(unit_tests "h${number}_" | wc -l)" 0 "and tested"
+done
+# shellcheck disable=SC2016  # backquotes of the page
+rows=$(sed -n '/^## The table/,/^## /s/^| [^|]* | [^|]* | `\(.*\)` |$/\1/p' "$page")
+is "$(wc -l <<<"$rows")" "$(sed -n '/^## The table/,/^## /p' "$page" | grep '^| ' | grep -vc '^| role |')" \
+        "every row of the table names its test"
+for row in $rows; do
+        is "$(files_of "$row" | wc -l)" 1 "the row $row is tested"
+done
+
+# ---- a training that asks --------------------------------------------------------------------------------------------
 
 train=(placed_train 60 5)
 hash_in() # FILE: of the model after 60 steps

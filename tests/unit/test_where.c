@@ -397,7 +397,65 @@ START_TEST(h42_state_of_one_device_comes_back_to_the_one_that_was_answered)
         ck_assert_int_eq(stint_restore(s, NULL), STINT_RESTORED);
         ck_assert_int_eq(stint_sim_read(back, w, sizeof back), 0);
         ck_assert_mem_eq(back, host, sizeof host);
-        ck_assert(rng[3] == 903); /* h49: a full restore puts the generator back */
+        stint_close(s);
+}
+END_TEST
+
+START_TEST(h45_the_evaluators_loss_is_on_the_host_wherever_the_model_is)
+{
+        static float loss[N];
+        const struct stint_tensor l = vector(loss, N);
+        const char *const devices[] = { "sim:1", "sim:0" };
+        struct stint *s;
+        int i;
+
+        for (i = 0; i < 2; i++) {
+                s = open_with(devices[i], NULL, 0);
+                ck_assert_str_eq(place_of(s, "model/w", &l, NULL), devices[i]);
+                ck_assert_str_eq(place_of(s, "evaluator/loss/w", &l, NULL), "host memory");
+                attach_on(s, 1 - i);
+                ck_assert_int_eq(stint_attach(s, "evaluator/loss/w", &l), 0);
+                ck_assert_int_eq(stint_restore(s, NULL), i == 0 ? STINT_FRESH : STINT_RESTORED);
+                if (i == 1)
+                        break;
+                fill(loss, 70);
+                fake_want(&agent, 1);
+                ck_assert_int_eq(stint_step(s, 1), STINT_STOP);
+                stint_close(s);
+                memset(loss, 0, sizeof loss);
+        }
+        ck_assert(loss[N - 1] == 70 + N - 1);
+        stint_close(s);
+}
+END_TEST
+
+START_TEST(h49_a_full_restore_puts_the_generator_back)
+{
+        struct stint *s;
+
+        save_from_sim1();
+        s = open_with(NULL, NULL, 0);
+        attach_on(s, 0);
+        ck_assert_int_eq(stint_restore(s, NULL), STINT_RESTORED);
+        ck_assert_mem_eq(rng, fill(back, 900), sizeof rng);
+        stint_close(s);
+}
+END_TEST
+
+/* stint_restore draws no numbers, so the order in it is nobody's affair; what the program draws after it is. */
+START_TEST(rng_of_the_cpu_that_is_attached_last_is_restored_last)
+{
+        struct stint *s;
+        struct stint_tensor w = vector(NULL, N), r = vector(rng, N);
+
+        save_from_sim1();
+        s = open_with(NULL, NULL, 0);
+        w.data = stint_sim_alloc(0, sizeof host);
+        ck_assert_int_eq(stint_restore(s, NULL), STINT_RESTORED);
+        fill(rng, -1); /* a tensor that comes late is filled at random before it is attached */
+        ck_assert_int_eq(stint_attach(s, "model/w", &w), STINT_RESTORED);
+        ck_assert_int_eq(stint_attach(s, "rng", &r), STINT_RESTORED);
+        ck_assert(rng[3] == 903);
         stint_close(s);
 }
 END_TEST
@@ -499,6 +557,9 @@ static void add_tests(Suite *suite)
         tcase_add_test(all, h48_a_generator_of_the_cpu_in_device_memory_is_refused_when_it_is_attached);
         tcase_add_test(all, h38_a_model_that_lies_elsewhere_than_was_said_is_refused_when_it_is_attached);
         tcase_add_test(all, h42_state_of_one_device_comes_back_to_the_one_that_was_answered);
+        tcase_add_test(all, h45_the_evaluators_loss_is_on_the_host_wherever_the_model_is);
+        tcase_add_test(all, h49_a_full_restore_puts_the_generator_back);
+        tcase_add_test(all, rng_of_the_cpu_that_is_attached_last_is_restored_last);
         tcase_add_test(all, h36_a_checkpoint_of_a_device_comes_back_to_the_host_when_that_was_said);
         tcase_add_test(all, h37_a_checkpoint_of_a_device_does_not_come_back_to_the_host_unnoticed);
         tcase_add_test(all, h34_saved_is_enforced_by_the_checkpoint_that_came);
