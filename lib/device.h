@@ -46,8 +46,8 @@ struct device {
         int (*present)(int *count, int *current, struct stint_error *err);
 
         /*
-         * The bytes of that one's memory: how many are free, and how many there are.  1 when that cannot be told before
-         * the program uses the device.
+         * The bytes of that one's memory: how many are free, and how many there are.  1 when what is free cannot be told
+         * before the program uses the device; both are how many there are then, or 0 where that is not known either.
          */
         int (*memory)(int index, uint64_t *left, uint64_t *all, struct stint_error *err);
 };

@@ -74,11 +74,12 @@ int cuda_look(const void *pointer, size_t bytes, int *index, struct stint_error 
 
 /*
  * Of the driver's interface, which the program has loaded: the runtime has no question that tells of a context without
- * making it.  Both answer 0 when they could, and CUdevice is an int.
+ * making it, nor one that tells how much memory there is.  They answer 0 when they could, and CUdevice is an int.
  */
 static struct {
         int (*get)(int *device, int ordinal);
         int (*state)(int device, unsigned int *flags, int *active);
+        int (*total)(size_t *bytes, int device);
 } driver;
 
 static void find_driver(void)
@@ -89,17 +90,24 @@ static void find_driver(void)
                 library = RTLD_DEFAULT; /* a program that is linked with it under another name */
         *(void **)&driver.get = dlsym(library, "cuDeviceGet");
         *(void **)&driver.state = dlsym(library, "cuDevicePrimaryCtxGetState");
+        *(void **)&driver.total = dlsym(library, "cuDeviceTotalMem_v2");
+}
+
+static void ask_for_driver(void)
+{
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+        pthread_once(&once, find_driver);
 }
 
 #define NO_SUCH_DEVICE (-2) /* or the driver was never initialised: then none has a context */
 
 static int state_of(int ordinal)
 {
-        static pthread_once_t once = PTHREAD_ONCE_INIT;
         unsigned int flags;
         int device, active;
 
-        pthread_once(&once, find_driver);
+        ask_for_driver();
         if (!driver.get || !driver.state)
                 return -1;
         if (driver.get(&device, ordinal))
@@ -224,7 +232,20 @@ static int present(int *count, int *current, struct stint_error *err)
                          code == cudaSuccess ? "there are 0" : cudaGetErrorString(code));
 }
 
-/* Of the device that is current and in use: any other would get a context by being asked. */
+/* Of a device that shall not get a context by being asked: all of it, or 0. */
+static int memory_altogether(int index, uint64_t *left, uint64_t *all)
+{
+        size_t total = 0;
+        int device;
+
+        ask_for_driver();
+        if (!driver.get || !driver.total || driver.get(&device, index) || driver.total(&total, device))
+                total = 0;
+        *left = *all = total;
+        return 1;
+}
+
+/* What is free is told of the device that is current and in use: any other would get a context by being asked. */
 static int memory(int index, uint64_t *left, uint64_t *all, struct stint_error *err)
 {
         size_t available, total;
@@ -232,10 +253,10 @@ static int memory(int index, uint64_t *left, uint64_t *all, struct stint_error *
         int current;
 
         if (cuda_in_use(index) != 1)
-                return 1;
+                return memory_altogether(index, left, all);
         if (cudaGetDevice(&current) != cudaSuccess || current != index) {
                 cudaGetLastError();
-                return 1;
+                return memory_altogether(index, left, all);
         }
         code = cudaMemGetInfo(&available, &total);
         if (code != cudaSuccess) {

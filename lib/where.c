@@ -239,56 +239,86 @@ static uint64_t bit_of(const struct stint_place *place)
         return place->index < 64 ? UINT64_C(1) << place->index : 0;
 }
 
-static int count_all(struct stint *s, const struct stint_place *place, uint64_t left, uint64_t all,
-                     struct stint_error *err)
+/* What a device has, in the words of a refusal. */
+struct room {
+        int in_use; /* by the program: then what is free is known, else only what there is */
+        uint64_t left, all;
+};
+
+/* ", of whose 64.0 GiB are 63.5 GiB free", ", which has 64.0 GiB" */
+static const char *room_format(char *out, size_t size, const struct room *room)
+{
+        char left[32], all[32];
+
+        size_format(all, sizeof all, (int64_t)room->all);
+        if (room->in_use)
+                snprintf(out, size, ", of whose %s are %s free", all,
+                         size_format(left, sizeof left, (int64_t)room->left));
+        else
+                snprintf(out, size, ", which has %s", all);
+        return out;
+}
+
+static int count_all(struct stint *s, const struct stint_place *place, const struct room *room, struct stint_error *err)
 {
         uint64_t by_role[STINT_ROLE_OTHER + 1] = { 0 };
         const struct generation *g = glimpse(s);
-        char roles[200], there[PLACE_TEXT], need[32], have[32], whole[32];
+        char roles[200], there[PLACE_TEXT], need[32], has[100];
         uint64_t sum;
 
         if (!g || *counted_at(s, place) & bit_of(place))
                 return 0;
         sum = sum_there(s, g, place, by_role);
-        if (sum <= left) {
+        if (sum <= room->left) {
                 *counted_at(s, place) |= bit_of(place);
                 return 0;
         }
         return error_set(err, ENOMEM,
-                         "checkpoint %s will put %s on %s (%s), of whose %s are %s free: it needs a device with more "
-                         "memory, or a map_location that puts less there", g->name,
-                         size_format(need, sizeof need, (int64_t)sum), place_format(there, place),
-                         list_roles(roles, sizeof roles, by_role), size_format(whole, sizeof whole, (int64_t)all),
-                         size_format(have, sizeof have, (int64_t)left));
+                         "checkpoint %s will put %s on %s (%s)%s: it needs a device with more memory, or a "
+                         "map_location that puts less there", g->name, size_format(need, sizeof need, (int64_t)sum),
+                         place_format(there, place), list_roles(roles, sizeof roles, by_role),
+                         room_format(has, sizeof has, room));
+}
+
+/* 1: nothing is known of it. */
+static int room_of(const struct stint_place *place, struct room *room, struct stint_error *err)
+{
+        const struct device *device = device_of_kind(place->device, err);
+        int rc;
+
+        *room = (struct room){ .left = 0 };
+        if (!device)
+                return -1;
+        rc = device->memory ? device->memory(place->index, &room->left, &room->all, err) : 1;
+        room->in_use = rc == 0;
+        return rc < 0 ? -1 : room->all == 0;
 }
 
 /* Whether it is free there, and the first time whether all is that will go there. */
 static int check_room(struct stint *s, const char *name, uint64_t bytes, const struct stint_place *place,
                       struct stint_error *err)
 {
-        const struct device *device;
-        char there[PLACE_TEXT], need[32], have[32], whole[32];
-        uint64_t left, all;
+        char there[PLACE_TEXT], need[32], has[100];
+        struct room room;
         int rc;
 
         if (place->device == STINT_DEVICE_HOST)
                 return bytes >= ROOM_LEAST && where_room(bytes, err) < 0 ? error_wrap(err, "tensor '%s'", name) : 0;
-        device = device_of_kind(place->device, err);
-        if (!device)
-                return -1;
-        rc = device->memory ? device->memory(place->index, &left, &all, err) : 1;
+        rc = room_of(place, &room, err);
+        if (rc < 0)
+                return error_wrap(err, "tensor '%s'", name);
         if (rc == 1) { /* what is there already is not known later either, so the sum is not compared any more */
                 if (s)
                         *counted_at(s, place) |= bit_of(place);
                 return 0;
         }
-        if (rc < 0 || (s && count_all(s, place, left, all, err) < 0))
+        if (s && count_all(s, place, &room, err) < 0)
                 return -1;
-        if (bytes <= left)
+        if (bytes <= room.left)
                 return 0;
-        return error_set(err, ENOMEM, "tensor '%s' has %s, and of the %s of %s are %s free", name,
-                         size_format(need, sizeof need, (int64_t)bytes), size_format(whole, sizeof whole, (int64_t)all),
-                         place_format(there, place), size_format(have, sizeof have, (int64_t)left));
+        return error_set(err, ENOMEM, "tensor '%s' has %s, and is to be on %s%s", name,
+                         size_format(need, sizeof need, (int64_t)bytes), place_format(there, place),
+                         room_format(has, sizeof has, &room));
 }
 
 /* ---- the answer ----------------------------------------------------------------------------------------------- */

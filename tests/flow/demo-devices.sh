@@ -69,6 +69,13 @@ isnt "$status" 0 "the third has no GPU, and is refused"
 like "$(cat "$TEST_DIR/err")" "cannot resume: tensor 'model/.*': it was on cuda:1 .*STINT_MODEL_DEVICE=cpu" \
         "with the reason and what to say"
 is "$(whole "$run")" "$before" "at no cost"
+CUDA_STANDIN=devices=1,memory=400000 run "${command[@]}"
+isnt "$status" 0 "one with a smaller GPU is refused as well"
+like "$(cat "$TEST_DIR/err")" \
+        "cannot resume: checkpoint $(whole "$run" | tail -n 1) will put [0-9.]+ KiB on cuda:0 \(model [0-9.]+ KiB, optimizer [0-9.]+ KiB\), which has 390.6 KiB" \
+        "with the numbers"
+unlike "$(cat "$TEST_DIR/err")" "cuda_lm:" "before the program has asked for any of it"
+is "$(whole "$run")" "$before" "at no cost either"
 CUDA_VISIBLE_DEVICES='' STINT_MODEL_DEVICE=cpu run "${command[@]}"
 is "$status" 0 "it goes on when the host is allowed"
 placed "$TEST_DIR/out" "the host" "there"

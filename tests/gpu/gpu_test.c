@@ -121,6 +121,19 @@ static int has_context(int device)
         return state && state(device, &flags, &active) == 0 ? active : -1;
 }
 
+/* What a device has is told before the program uses it, without a context; what is free of that, afterwards. */
+static void room(int device, int in_use)
+{
+        const struct device *cuda = device_of_kind(STINT_DEVICE_CUDA, NULL);
+        struct stint_error err = {0};
+        uint64_t left = 0, all = 0;
+        int before = has_context(device), rc = cuda ? cuda->memory(device, &left, &all, &err) : -1;
+
+        point(rc == !in_use && all >= MIB && left <= all && has_context(device) == before,
+              "%s the program uses it cuda:%d tells of %.1f GiB, %.1f GiB %s %s", in_use ? "when" : "before", device,
+              (double)all / (1 << 30), (double)left / (1 << 30), in_use ? "free" : "at most", err.text);
+}
+
 /* The first, while nothing has made a context yet. */
 static void contexts(int devices)
 {
@@ -133,7 +146,9 @@ static void contexts(int devices)
         for (i = 0; i < devices; i++)
                 others += has_context(i) == 1;
         point(others == 0, "and to find that out makes no context");
+        room(last, 0);
         memory = device_memory(last, MIB);
+        room(last, 1);
         device_of(STINT_DEVICE_AUTO, memory, MIB, &index, &err);
         device_pin(staging, MIB, 0, NULL);
         point(there_and_back(memory, staging, MIB, &err), "a copy there and back on the last device %s", err.text);

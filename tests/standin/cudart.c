@@ -250,6 +250,15 @@ STANDIN_API int cuDevicePrimaryCtxGetState(int device, unsigned int *flags, int 
         return 0;
 }
 
+STANDIN_API int cuDeviceTotalMem_v2(size_t *bytes, int device)
+{
+        int none, ordinal;
+
+        none = cuDeviceGet(&ordinal, device);
+        *bytes = none ? 0 : standin_it.memory;
+        return none;
+}
+
 /* ---- errors --------------------------------------------------------------------------------------------------- */
 
 static const struct {

@@ -58,6 +58,7 @@ void standin_again(void);
 /* Of the driver; no header of the stand-in has it, since the plugin finds them by name. */
 int cuDeviceGet(int *device, int ordinal);
 int cuDevicePrimaryCtxGetState(int device, unsigned int *flags, int *active);
+int cuDeviceTotalMem_v2(size_t *bytes, int device);
 
 /* ---- cudart.c and cudart_memory.c, for each other and for cudart_streams.c -------------------------------------- */
 

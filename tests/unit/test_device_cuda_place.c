@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "cuda_memory.h"
-#include "placement.h"
+#include "safepoint.h"
 #include "suite.h"
 
 static const char *const words[] = { "auto", "cuda", "cuda:0", "cuda:2", "cpu" };
@@ -129,12 +129,67 @@ START_TEST(its_memory_is_told_once_the_program_uses_it_and_never_before)
         if (!standin_context(1)) {
                 ck_assert_int_eq(cuda->memory(1, &left, &all, &err), 1);
                 ck_assert_int_eq(standin_context(1), 0);
+                ck_assert_uint_eq(all, 256 * MIB); /* what it has altogether can be told all the same */
+                ck_assert_uint_eq(left, 256 * MIB);
         }
         p = on_device(1, 64 * MIB);
         ck_assert_int_eq(cuda->memory(1, &left, &all, &err), 0);
         ck_assert_uint_eq(all, 256 * MIB);
         ck_assert_uint_eq(left, 192 * MIB);
+        cudaSetDevice(0); /* nor is one asked that is not the current one */
+        ck_assert_int_eq(cuda->memory(1, &left, &all, &err), 1);
+        ck_assert_uint_eq(left, 256 * MIB);
+        ck_assert_int_eq(cuda->memory(3, &left, &all, &err), 1);
+        ck_assert_uint_eq(all, 0);
         cudaFree(p);
+}
+END_TEST
+
+/* Of a program that has not begun with the device what is free is not known, and what there is is too little. */
+static int look_for_room(const void *arg)
+{
+        struct stint_tensor t = { .dtype = STINT_F32, .ndim = 1, .shape = { 65 << 20 } };
+        struct stint *s = stint_open(NULL, NULL);
+        struct stint_place place;
+        int wrong;
+
+        (void)arg;
+        wrong = stint_place(s, "model/w", &t, NULL, &place) != -1 || s->why.code != ENOMEM ||
+                !strstr(s->why.text, "'model/w' has 260.0 MiB, and is to be on cuda:0, which has 256.0 MiB");
+        if (wrong)
+                fprintf(stderr, "%s\n", s->why.text);
+        t.shape[0] = 64 << 20;
+        wrong += stint_place(s, "model/w", &t, NULL, &place) != 0 || standin_context(0);
+        stint_close(s);
+        return wrong;
+}
+
+START_TEST(a_tensor_larger_than_the_device_is_refused_before_the_program_uses_it)
+{
+        setenv("STINT_DIR", "off", 1);
+        ck_assert_int_eq(seeing("1,0", look_for_room, NULL), 0);
+}
+END_TEST
+
+START_TEST(a_device_that_does_not_say_what_is_free_is_told_with_the_tensor)
+{
+        const struct stint_tensor t = { .dtype = STINT_F32, .ndim = 1, .shape = { 8 } };
+        struct stint_place place;
+        struct stint *s;
+
+        setup();
+        setenv("STINT_DIR", "off", 1);
+        s = stint_open(NULL, NULL);
+        ck_assert_int_eq(cudaSetDevice(2), cudaSuccess);
+        use("fail=cudaMemGetInfo:1:999");
+        ck_assert_int_eq(stint_place(s, "model/w", &t, NULL, &place), -1);
+        ck_assert_int_eq(s->why.code, EIO);
+        ck_assert_msg(strstr(s->why.text, "tensor 'model/w': cuda:2 does not say"), "%s", s->why.text);
+        ck_assert_int_eq(cudaPeekAtLastError(), cudaSuccess);
+        use("");
+        ck_assert_int_eq(stint_place(s, "model/w", &t, NULL, &place), 0);
+        stint_close(s);
+        ck_assert_int_eq(cudaSetDevice(0), cudaSuccess);
 }
 END_TEST
 
@@ -144,6 +199,8 @@ static void add_tests(Suite *suite)
 
         tcase_add_loop_test(all, a_model_goes_to_what_is_visible_or_is_refused, 0, (int)CELLS);
         tcase_add_test(all, h37_without_a_device_a_model_from_one_is_refused);
+        tcase_add_test(all, a_tensor_larger_than_the_device_is_refused_before_the_program_uses_it);
+        tcase_add_test(all, a_device_that_does_not_say_what_is_free_is_told_with_the_tensor);
         tcase_add_test(all, its_memory_is_told_once_the_program_uses_it_and_never_before);
         tcase_add_test(all, h40_the_current_device_of_the_process_is_the_one_in_use);
 }
