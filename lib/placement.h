@@ -1,37 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * placement: where state goes when the devices have changed: the words of model_device and map_location, the table that
- * makes a place of a role, and what contradicts them.  stint_place asks it, layout at every attach, and fit before the
+ * placement: where state goes when the devices have changed: the map of map_location, the table that makes a place
+ * of a role, and what contradicts them.  stint_place asks it, layout at every attach, and fit before the
  * first byte is copied.
  */
 #ifndef STINT_PLACEMENT_H
 #define STINT_PLACEMENT_H
 
 #include "error.h"
+#include "wish.h"
 
 struct layout;
 
-enum place_word {
-        PLACE_UNSAID = 0, /* the table decides */
-        PLACE_AUTO,       /* the device in use, of the first kind that is there; else the host */
-        PLACE_SAVED,      /* where it was when it was saved */
-        PLACE_AT          /* there */
-};
-
-struct place_wish {
-        enum place_word word;
-        enum stint_device device; /* of PLACE_AT */
-        int index;                /* of PLACE_AT; -1: the one in use */
-};
-
-#define PLACE_MORE 15 /* devices behind the first of a list */
-
 struct placement {
-        struct place_wish model;                     /* AUTO, or AT when model_device says so */
-        int more, also[PLACE_MORE];                  /* of a list: how many and which follow it, all of its kind */
-        struct place_wish map[STINT_ROLE_OTHER + 1]; /* by role: what map_location says */
+        struct wish_model model;               /* AUTO, or AT when model_device says so */
+        struct wish map[STINT_ROLE_OTHER + 1]; /* by role: what map_location says */
         int allow_host;
-        int on_device;                               /* something that was attached lies on a device */
+        int on_device;                         /* something that was attached lies on a device */
 };
 
 /*

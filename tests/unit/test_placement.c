@@ -368,9 +368,10 @@ END_TEST
 
 START_TEST(h47_a_list_has_numbers_of_one_kind_each_once)
 {
-        static const char *const none[] = { "sim:0,", ",sim:0", "sim:0,,sim:1", "sim:0,cuda:1", "sim,sim:1", "sim:0,sim",
-                                            "sim:0,sim:0", "sim:0,sim:1,sim:0", "auto,sim:1", "sim:0,auto", "cpu,cpu",
-                                            "sim:0,cpu", "sim:0, sim:1", "sim:0;sim:1", "sim:0,saved" };
+        static const char *const none[] = { "sim:0,", ",sim:0", "sim:0,,sim:1", "sim:0,cuda:1", "sim,sim:1",
+                                            "sim:0,sim", "sim:0,sim:0", "sim:0,sim:1,sim:0", "auto,sim:1",
+                                            "sim:0,auto", "cpu,cpu", "sim:0,cpu", "sim:0, sim:1", "sim:0;sim:1",
+                                            "sim:0,saved" };
         char longest[200] = "sim:0";
         size_t i;
 
@@ -378,7 +379,7 @@ START_TEST(h47_a_list_has_numbers_of_one_kind_each_once)
                 ck_assert_msg(say(none[i], NULL) == -1, "'%s'", none[i]);
                 ck_assert_int_eq(err.code, EINVAL);
         }
-        for (i = 1; i <= PLACE_MORE; i++)
+        for (i = 1; i <= WISH_MORE; i++)
                 snprintf(longest + strlen(longest), sizeof longest - strlen(longest), ",sim:%zu", i);
         ck_assert_int_eq(say(longest, NULL), 0);
         strcat(longest, ",sim:16");
