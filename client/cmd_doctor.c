@@ -127,8 +127,11 @@ static int look_at_run(struct doctor *d, const char *named, struct stint_error *
         }
         if (find_where(d, err) || catalog_read(&c, d->run, err))
                 return -1;
-        if (c.whole)
+        if (c.whole) {
                 d->state_bytes = (int64_t)manifest_bytes(&c.entries[0].manifest);
+                d->newest_ranks = c.entries[0].manifest.ranks;
+                memcpy(d->newest, c.entries[0].name, sizeof d->newest);
+        }
         for (size_t i = 0; i < c.whole; i++)
                 d->used_bytes += (int64_t)manifest_bytes(&c.entries[i].manifest);
         catalog_fini(&c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * doctor: the checks of `stint doctor` and how they say what they found.  doctor_cluster.c looks at the scheduler,
- * doctor_node.c at the machine, doctor_devices.c at its GPUs, doctor_disk.c at where the run lives.
+ * doctor_node.c at the machine, doctor_devices.c and doctor_model.c at its GPUs, doctor_disk.c at where the run lives.
  */
 #ifndef STINT_DOCTOR_H
 #define STINT_DOCTOR_H
@@ -15,6 +15,8 @@ enum finding { FINDING_OK, FINDING_WARNING, FINDING_PROBLEM };
 struct doctor {
         char run[RUNDIR_PATH];    /* the run directory, which may not exist yet */
         char where[RUNDIR_PATH];  /* it, or the nearest directory above it that exists */
+        char newest[RUNDIR_NAME]; /* its newest checkpoint; "": there is none */
+        uint32_t newest_ranks;
         int64_t state_bytes;      /* of its newest checkpoint; 0: not known */
         int64_t used_bytes;       /* by its whole checkpoints */
         int keep;
@@ -31,6 +33,11 @@ void doctor_cluster(const struct doctor *d);
 void doctor_node(const struct doctor *d);
 void doctor_devices(const struct doctor *d);
 void doctor_disk(const struct doctor *d);
+
+/* Where a model goes, by what is visible of these devices; a part of doctor_devices. */
+struct inventory;
+struct visible;
+void doctor_model(const struct doctor *d, const struct inventory *inv, const struct visible *v);
 
 /* What these settings of a cluster mean; a part of doctor_cluster. */
 void doctor_settings(const struct doctor *d, const struct cluster *c);

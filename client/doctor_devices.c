@@ -197,6 +197,7 @@ void doctor_devices(const struct doctor *d)
         show_words(d, &v, &q);
         show_devices(d, inv, &v);
         show_rank(d, &v);
+        doctor_model(d, inv, &v);
         show_doubts(d, &v);
         free(inv);
 }

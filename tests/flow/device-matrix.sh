@@ -122,10 +122,11 @@ is "$status" 0 "a training runs without stint"
 reference_hash=$(sed -n 's/^steps .* hash //p' "$TEST_DIR/out")
 
 declare -A saved_with=([GPU]=cuda:1 [CPU]=cpu)
-declare -A step
+declare -A step step_name
 for from in GPU CPU; do
         STINT_MODEL_DEVICE=${saved_with[$from]} CUDA_STANDIN=${standin[whole]} \
                 killed_after "$TEST_DIR/$from" 1 stint run --stint-dir "$TEST_DIR/$from" --stint-interval 50ms -- "${slow_train[@]}"
+        step_name[$from]=$(whole "$TEST_DIR/$from" | tail -n 1)
         step[$from]=$(step_of "$(newest "$TEST_DIR/$from")")
 done
 like "$(cat "$TEST_DIR/killed-GPU.out")" "^weights on cuda:1\$" "one checkpoint is from cuda:1"
@@ -167,10 +168,28 @@ resumed()
         [ -e "$run/DONE" ] || cell+=", but it is not DONE"
 }
 
-measure() # FROM WORD: sets `cell`, and `number`, that of the device
+# foretell WORD: sets `foretold`, what `stint doctor` makes of the cell beforehand
+foretell()
+{
+        local said device
+        said=$(in_row env STINT_MODEL_DEVICE="$1" stint doctor "$run" 2>"$TEST_DIR/err" | tr -s ' ')
+        device=$(sed -n 's/^ok model device device \([0-9]*\)[, ].*/\1/p' <<<"$said")
+        case $(grep '^[a-z]* model device ' <<<"$said") in
+        'ok model device host memory'*) foretold=host ;;
+        "warning model device a program sees no device here, and ${step_name[$from]} was saved from cuda:1"*) foretold=lost ;;
+        *"'$1', and a program sees no device here: stint_place refuses it") foretold=none ;;
+        *"'$1', and a program sees 1 here, counted from 0: stint_place refuses it") foretold=beyond ;;
+        "ok model device device "*"; ${step_name[$from]} puts 15.6 KiB there")
+                foretold=$(sed -n "s/^ok device $device \([^ ,]*\).*/\1/p" <<<"$said" | as_letters) ;;
+        *) foretold=$(grep 'model device' <<<"$said" || :) ;;
+        esac
+}
+
+measure() # FROM WORD: sets `cell`, `foretold`, and `number`, that of the device
 {
         from=$1 number='' run=$TEST_DIR/cell
         cp -a "$TEST_DIR/$from" "$run"
+        foretell "$2"
         run in_row env STINT_MODEL_DEVICE="$2" stint run --stint-dir "$run" --stint-adopt -- "${train[@]}"
         if [ "$status" -eq 0 ]; then
                 resumed
@@ -224,6 +243,7 @@ for row in "${rows[@]}"; do
         for i in "${!words[@]}"; do
                 measure "$from" "${words[i]}"
                 is "$cell" "${expected[i]}" "$form, saved on $from, ${words[i]}: ${expected[i]}"
+                is "$foretold" "$cell" "as \`stint doctor\` has said"
                 line+=" $(show_cell) |"
                 if [ "$from,${words[i]}" = GPU,cpu ]; then
                         seen_by_all

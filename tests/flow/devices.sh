@@ -81,6 +81,28 @@ like "$(doctor SLURM_LOCALID=1)" "^ok rank SLURM_LOCALID is 1: .* this one has d
 like "$(doctor SLURM_LOCALID=2)" "^warning rank SLURM_LOCALID is 2, and 2 devices are visible" "or that there is none for it"
 unlike "$(doctor SLURM_LOCALID=1 CUDA_VISIBLE_DEVICES=0)" "^[a-z]+ rank " "a rank that sees one device has that, whatever its number"
 
+# ---- where a model would go ------------------------------------------------------------------------------------------
+
+model_device() # [NAME=VALUE...]: what is said of it
+{
+        doctor "$@" | sed -n 's/ model device / /p'
+}
+is "$(model_device)" "ok device 0, unless the program has chosen another one" "a model goes to device 0"
+is "$(model_device SLURM_LOCALID=1)" "ok device 1 if the program goes by SLURM_LOCALID, and device 0 if it has chosen none" \
+        "or to the rank's own, which is the program's choice"
+is "$(model_device STINT_MODEL_DEVICE=cuda)" "$(model_device)" "a word without a number is the device in use, too"
+is "$(model_device STINT_MODEL_DEVICE=cuda:1)" "ok device 1, since STINT_MODEL_DEVICE is 'cuda:1'" "it goes where it is told to"
+is "$(model_device STINT_MODEL_DEVICE=cuda:1,cuda:0)" "ok device 1, since STINT_MODEL_DEVICE is 'cuda:1,cuda:0'" \
+        "to the first of several"
+like "$(model_device STINT_MODEL_DEVICE=cuda:0,cuda:2)" "^problem .*'cuda:0,cuda:2', and a program sees 2 here, counted from 0" \
+        "not to one that is not there"
+like "$(model_device STINT_MODEL_DEVICE=cuda CUDA_VISIBLE_DEVICES=)" "^problem .*'cuda', and a program sees no device here" \
+        "nor to one where there is none"
+is "$(model_device STINT_MODEL_DEVICE=cpu)" "ok host memory, since STINT_MODEL_DEVICE is 'cpu'" "nor to any unasked"
+is "$(model_device CUDA_VISIBLE_DEVICES=)" "ok host memory, since a program sees no device here" "without devices there is the host"
+like "$(model_device STINT_MODEL_DEVICE=gpu:0)" "^problem STINT_MODEL_DEVICE is 'gpu:0': it is auto, cuda" "a word that is none is told"
+like "$(model_device STINT_DEVICE=sim)" "^ok the simulated one" "and so is the device of tests"
+
 rm "$STINT_DEVICE_ROOT/dev/nvidia0"
 said=$(doctor CUDA_VISIBLE_DEVICES=0)
 like "$said" "^ok GPUs here 1, .*; 1 more may not be used from here" "a GPU whose file is not there is withheld"
@@ -138,6 +160,25 @@ is "$(place spaces CUDA_VISIBLE_DEVICES=' 1')" \
         "{\"certainty\": \"likely\", \"count\": 1, \"devices\": \" 1\", \"driver\": \"535.129.03\", \"models\": [$model], \"uuids\": [\"$b\"]}" \
         "and how certain that is, where it is not sure"
 is "$(place hidden CUDA_VISIBLE_DEVICES=)" '{"count": 0, "devices": ""}' "a rank that hides all devices sees none"
+like "$(stint doctor "$TEST_DIR/both.stint" | tr -s ' ')" \
+        "^ok model device device 0, unless the program has chosen another one; step-000000000003 puts [0-9.]+ KiB there\$" \
+        "doctor knows what a checkpoint will put on a device"
+stint run --stint-dir "$TEST_DIR/large.stint" -- train_lm --small --rows 16384 --steps 3 --log-every 0 >"$TEST_DIR/run.out" 2>&1 ||
+        diag_file "$TEST_DIR/run.out"
+cat >"$TEST_DIR/bin/nvidia-smi" <<EOF
+#!/bin/sh
+case \$1 in
+-L) printf 'GPU 0: NVIDIA T4 (UUID: %s)\n' $b ;;
+*)  echo '$b, 00000000:0B:00.0, 1, Disabled' ;;
+esac
+EOF
+chmod +x "$TEST_DIR/bin/nvidia-smi"
+run stint doctor "$TEST_DIR/large.stint"
+like "$(tr -s ' ' <"$TEST_DIR/out")" \
+        "^problem model device device 0, which has 1.0 MiB, and step-000000000003 puts [67].[0-9] MiB there: stint_place refuses it\$" \
+        "and that it is more than there is, with the numbers"
+is "$status" 1 "which is a problem"
+rm "$TEST_DIR/bin/nvidia-smi"
 mkdir "$TEST_DIR/bare"
 is "$(place bare STINT_DEVICE_ROOT="$TEST_DIR/bare" CUDA_VISIBLE_DEVICES=0)" '{"devices": "0"}' \
         "without a driver there is nothing to tell"
