@@ -206,22 +206,34 @@ END_TEST
 
 /* ---- errors --------------------------------------------------------------------------------------------------- */
 
+static void is_told_once(const char *words)
+{
+        ck_assert_int_eq(device_sync_all(&err), -1);
+        ck_assert_msg(strstr(err.text, "tensor 'model/layer0/weight'") && strstr(err.text, "cuda:1"), "%s", err.text);
+        ck_assert_msg(strstr(err.text, words) != NULL, "%s", err.text);
+        ck_assert_int_eq(device_sync_all(&err), 0);
+}
+
+/* Of a save, and of a restore. */
 static void fails_once(const char *setting, const char *words)
 {
         char *staging = on_host(4096);
         void *p = on_device(1, 4096);
         const struct device *cuda = cuda_of(p, 4096);
+        int restores;
 
         there_and_back(p, staging, 4096);
-        device_pin(staging, 4096, 0, NULL);
-        use(setting);
-        ck_assert_int_eq(cuda->copy_out(staging, p, 4096, "model/layer0/weight", &err), 0);
-        ck_assert_int_eq(device_sync_all(&err), -1);
-        ck_assert_msg(strstr(err.text, "tensor 'model/layer0/weight'") && strstr(err.text, "cuda:1"), "%s", err.text);
-        ck_assert_msg(strstr(err.text, words) != NULL, "%s", err.text);
-        ck_assert_int_eq(device_sync_all(&err), 0); /* told once */
-        there_and_back(p, staging, 4096);           /* and the next is a new try */
-        device_unpin(staging, 4096);
+        for (restores = 0; restores < 2; restores++) {
+                device_pin(staging, 4096, 0, NULL);
+                use(setting);
+                if (restores)
+                        ck_assert_int_eq(cuda->copy_in(p, staging, 4096, "model/layer0/weight", &err), 0);
+                else
+                        ck_assert_int_eq(cuda->copy_out(staging, p, 4096, "model/layer0/weight", &err), 0);
+                is_told_once(words);
+                there_and_back(p, staging, 4096); /* the next is a new try */
+                device_unpin(staging, 4096);
+        }
         cudaFree(p);
         munmap(staging, 4096);
 }

@@ -193,6 +193,28 @@ START_TEST(a_device_that_does_not_say_what_is_free_is_told_with_the_tensor)
 }
 END_TEST
 
+START_TEST(a_tensor_of_which_cuda_does_not_say_whose_it_is_is_refused_by_its_name)
+{
+        struct stint_tensor t = { .dtype = STINT_F32, .ndim = 1, .shape = { 8 } };
+        struct stint *s;
+
+        setup();
+        setenv("STINT_DIR", "off", 1);
+        s = stint_open(NULL, NULL);
+        t.data = on_device(1, 32);
+        use("fail=cudaPointerGetAttributes:1:999");
+        ck_assert_int_eq(stint_attach(s, "optimizer/m", &t), -1);
+        ck_assert_int_eq(s->why.code, ENODEV);
+        ck_assert_msg(strstr(s->why.text, "tensor 'optimizer/m'") && strstr(s->why.text, "cudaErrorUnknown"), "%s",
+                      s->why.text);
+        use("");
+        ck_assert_int_eq(stint_attach(s, "optimizer/m", &t), 0);
+        stint_close(s);
+        cudaFree(t.data);
+        ck_assert_int_eq(cudaSetDevice(0), cudaSuccess);
+}
+END_TEST
+
 static void add_tests(Suite *suite)
 {
         TCase *all = suite_case(suite, "device_cuda_place");
@@ -201,6 +223,7 @@ static void add_tests(Suite *suite)
         tcase_add_test(all, h37_without_a_device_a_model_from_one_is_refused);
         tcase_add_test(all, a_tensor_larger_than_the_device_is_refused_before_the_program_uses_it);
         tcase_add_test(all, a_device_that_does_not_say_what_is_free_is_told_with_the_tensor);
+        tcase_add_test(all, a_tensor_of_which_cuda_does_not_say_whose_it_is_is_refused_by_its_name);
         tcase_add_test(all, its_memory_is_told_once_the_program_uses_it_and_never_before);
         tcase_add_test(all, h40_the_current_device_of_the_process_is_the_one_in_use);
 }
