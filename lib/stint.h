@@ -245,9 +245,9 @@ struct stint_place {
  * 0, and *place.  -1, and *place untouched: EINVAL for a name or tensor that cannot be, ENOENT when the parameter is
  * not attached or tensor is NULL and no checkpoint has that name; ENODEV when the device is not there, or "auto" finds
  * none although the state comes from one (allow_host allows it); ENOMEM when the tensor is larger than what is free
- * there or, at the first answer that is this device, when all is that the checkpoint will put there.  stint_why has
- * the numbers.  Local: no other rank need ask.  A handle that is NULL or has no checkpoints answers from the table
- * alone.
+ * there or, at the first answer that is this device, when all is that the checkpoint will put there; of a device of
+ * CUDA that the program does not use yet, than what it has.  stint_why has the numbers.  Local: no other rank need ask.
+ * A handle that is NULL or has no checkpoints answers from the table alone.
  */
 STINT_API int stint_place(struct stint *, const char *name, const struct stint_tensor *tensor, const char *parameter,
                           struct stint_place *place);
