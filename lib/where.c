@@ -323,6 +323,27 @@ static int check_room(struct stint *s, const char *name, uint64_t bytes, const s
 
 /* ---- the answer ----------------------------------------------------------------------------------------------- */
 
+/*
+ * In a run that begins it is no error that "auto" comes to the host; but somebody may have meant a GPU, and training
+ * goes on for days without one.  So the log says it once, and what CUDA says.
+ */
+static void tell_host(struct stint *s, enum stint_role role, const struct stint_place *found)
+{
+        const struct wish *map = &s->placement.map[role];
+        const enum wish_word word = map->word != WISH_UNSAID ? map->word : s->placement.model.first.word;
+        const struct device *cuda;
+        struct stint_error why;
+        int count, current;
+
+        if (role != STINT_ROLE_MODEL || found->device != STINT_DEVICE_HOST || word != WISH_AUTO || s->where.told_host)
+                return;
+        s->where.told_host = 1;
+        cuda = device_of_kind(STINT_DEVICE_CUDA, &why);
+        if (!cuda || cuda->present(&count, &current, &why) < 0)
+                session_log(&s->session, STINT_LOG_NOTICE, "the model goes to host memory, as there is no device: %s",
+                            why.text);
+}
+
 int where_is(struct stint *s, const char *name, const struct stint_tensor *tensor, const char *parameter,
              struct stint_place *place)
 {
@@ -338,6 +359,7 @@ int where_is(struct stint *s, const char *name, const struct stint_tensor *tenso
                 return error_wrap(err, "tensor '%s'", name);
         if (check_room(s, name, q.bytes, &found, err) < 0)
                 return -1;
+        tell_host(s, q.question.role, &found);
         *place = found;
         return 0;
 }

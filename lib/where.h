@@ -16,6 +16,7 @@ struct where {
         int looked, has;      /* it was looked for, and found */
         struct generation newest;
         const struct table_record **by_name; /* its records, sorted; NULL: there is no memory for that */
+        int told_host;        /* that the model goes there for want of a device has been said */
         uint64_t counted[2];  /* a bit for each device whose memory was compared with all that will go there */
 };
 

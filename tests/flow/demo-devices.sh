@@ -88,6 +88,8 @@ run=$TEST_DIR/up
 command_in "$run"
 CUDA_VISIBLE_DEVICES=NoDevFiles killed_after "$run" 1 "${command[@]}"
 placed "$TEST_DIR/killed-up.out" "the host" "a training begins on a node without a GPU"
+is "$(grep -c "stint: the model goes to host memory, as there is no device: CUDA shows this process no device" "$TEST_DIR/killed-up.err")" 1 \
+        "which is said once"
 first=$(step_of "$(newest "$run")")
 STINT_MODEL_DEVICE=cuda:2,cuda:0 run "${command[@]}"
 is "$status" 0 "and goes on on one with three"

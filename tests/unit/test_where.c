@@ -171,6 +171,29 @@ START_TEST(h37_a_node_without_a_device_is_refused_before_anything_is_allocated)
 }
 END_TEST
 
+START_TEST(h40_a_training_that_begins_without_a_device_says_so_once)
+{
+        const struct stint_tensor t = vector(NULL, N);
+        struct stint *s = open_with(NULL, NULL, 0);
+
+        ck_assert_str_eq(place_of(s, "model/w", &t, NULL), "sim:0");
+        ck_assert_int_eq(said("goes to host memory"), 0);
+        stint_close(s);
+        devices_are("");
+        s = open_with("cpu", NULL, 0);
+        ck_assert_str_eq(place_of(s, "model/w", &t, NULL), "host memory");
+        ck_assert_int_eq(said("goes to host memory"), 0);
+        stint_close(s);
+        s = open_with("auto", NULL, 0);
+        ck_assert_str_eq(place_of(s, "data/order", &t, NULL), "host memory");
+        ck_assert_int_eq(said("goes to host memory"), 0);
+        ck_assert_str_eq(place_of(s, "model/w", &t, NULL), "host memory");
+        ck_assert_str_eq(place_of(s, "model/v", &t, NULL), "host memory");
+        ck_assert_int_eq(said("the model goes to host memory, as there is no device: "), 1);
+        stint_close(s);
+}
+END_TEST
+
 /* ---- memory --------------------------------------------------------------------------------------------------- */
 
 START_TEST(a_checkpoint_that_is_too_large_for_the_device_is_refused_with_the_numbers)
@@ -297,6 +320,7 @@ static void add_tests(Suite *suite)
         tcase_add_test(all, a_checkpoint_that_cannot_be_read_is_no_reason_to_answer_nothing);
         tcase_add_test(all, h34_saved_is_told_by_the_checkpoint);
         tcase_add_test(all, h37_a_node_without_a_device_is_refused_before_anything_is_allocated);
+        tcase_add_test(all, h40_a_training_that_begins_without_a_device_says_so_once);
         tcase_add_test(all, a_checkpoint_that_is_too_large_for_the_device_is_refused_with_the_numbers);
         tcase_add_test(all, a_tensor_that_is_larger_than_what_is_free_is_refused_with_the_numbers);
         tcase_add_test(all, what_is_attached_already_is_not_counted_again);
