@@ -6,7 +6,7 @@
  *
  * Every byte of a file is a tensor's, one of the stored hashes, or the rest (image.h).  The seal has the hash of the
  * rest, and the root, which is made of that hash and of the stored ones: so the rest and the hashes, a few pages of a
- * large file, prove the table and what each tensor must hash to.  A tensor that is read afterwards is proven by its own.
+ * large file, prove the table and what each tensor must hash to.  A tensor that is read later is proven by its own.
  */
 #ifndef STINT_CONTENTS_H
 #define STINT_CONTENTS_H
@@ -35,8 +35,5 @@ static inline const struct table_record *contents_at(const struct contents *c, u
 {
         return table_at(c->table, c->seal.record_bytes, i);
 }
-
-/* 0 when these are the bytes of the i-th tensor, all of them; else -1 with EBADMSG, and which tensor does not hold. */
-int contents_prove(const struct contents *c, uint64_t i, const void *bytes, struct stint_error *err);
 
 #endif

@@ -162,18 +162,20 @@ static const char *size_format(char *out, size_t size, uint64_t bytes)
         return out;
 }
 
-/* What the walk found against what the image and its seal say. */
-static int compare(const struct extents *x, const struct sums *sums, const void *table, const struct seal *seal,
-                   struct stint_error *err)
+/* First of all: when the table is among what changed, its names and places say nothing. */
+static int compare_rest(const struct sums *sums, const struct seal *seal, struct stint_error *err)
 {
-        uint64_t i, root;
-        char words[32];
+        if (sums->rest == seal->rest_hash)
+                return 0;
+        return error_set(err, EBADMSG, "what is around the tensors (headers, table, gaps) does not match its hash");
+}
 
-        /* First: when the table is among what changed, the names and places below say nothing. */
-        if (sums->rest != seal->rest_hash)
-                return error_set(err, EBADMSG,
-                                 "what is around the tensors (headers, table, gaps) does not match its hash");
-        for (i = 0; i < x->count; i++) {
+static int compare_tensors(const struct sums *sums, const void *table, const struct seal *seal, struct stint_error *err)
+{
+        char words[32];
+        uint64_t i;
+
+        for (i = 0; i < seal->table_count; i++) {
                 const struct table_record *r = (const void *)((const char *)table + i * seal->record_bytes);
 
                 if (sums->tensors[i] != get_u64(sums->stored + i * 8))
@@ -182,6 +184,15 @@ static int compare(const struct extents *x, const struct sums *sums, const void 
                                          (int)(seal->record_bytes - TABLE_RECORD_FIXED), r->name,
                                          size_format(words, sizeof words, r->bytes), r->file_offset);
         }
+        return 0;
+}
+
+/* Last: of a whole file beside the seal of another save only the root tells. */
+static int compare_root(const struct extents *x, const struct sums *sums, const struct seal *seal,
+                        struct stint_error *err)
+{
+        uint64_t root;
+
         if (root_of(sums, x->count, &root, err) < 0)
                 return -1;
         if (root != seal->root)
@@ -190,6 +201,15 @@ static int compare(const struct extents *x, const struct sums *sums, const void 
                 return error_set(err, EBADMSG, "its tensors have %" PRIu64 " bytes, and its seal says %" PRIu64,
                                  x->state_bytes, seal->state_bytes);
         return 0;
+}
+
+/* What the walk found against what the image and its seal say. */
+static int compare(const struct extents *x, const struct sums *sums, const void *table, const struct seal *seal,
+                   struct stint_error *err)
+{
+        return compare_rest(sums, seal, err) < 0 || compare_tensors(sums, table, seal, err) < 0
+                       ? -1
+                       : compare_root(x, sums, seal, err);
 }
 
 /* What there is to hash, by a table whose place holds, and room for what will be found. */
@@ -255,6 +275,27 @@ int image_check_from(struct image_source *source, const void *table, uint64_t im
                 rc = compare(&x, &sums, table, seal, err);
         sums_fini(&sums);
         extents_fini(&x);
+        return rc;
+}
+
+int image_check_around(struct image_source *source, const struct extents *x, uint64_t *hashes, const struct seal *seal,
+                       struct stint_error *err)
+{
+        struct sums sums;
+        uint64_t i;
+        int rc;
+
+        if (sums_init(&sums, x->count, err) < 0)
+                return -1;
+        rc = walk_around(x, source, &sums, err);
+        if (rc == 0)
+                rc = compare_rest(&sums, seal, err);
+        /* The root is then that of the hashes as they are stored, as if the tensors had been found to have them. */
+        for (i = 0; i < x->count; i++)
+                hashes[i] = sums.tensors[i] = get_u64(sums.stored + i * 8);
+        if (rc == 0)
+                rc = compare_root(x, &sums, seal, err);
+        sums_fini(&sums);
         return rc;
 }
 

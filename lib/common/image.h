@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "extents.h"
 #include "seal.h"
 
 /*
@@ -68,8 +69,17 @@ int image_check_from(struct image_source *source, const void *table, uint64_t im
                      struct stint_error *err);
 
 /*
- * Checks a file on disk the same way, reading it anew in pieces (memory does not grow with the file): on_progress, when
- * not NULL, hears how many bytes were read so far.  EBADMSG: damaged; any other code: it could not be read.
+ * Checks all but the tensors, for which the source is never asked: the rest, and that the stored hashes, which go to
+ * `hashes` (one for each tensor), are those that were sealed.  A tensor with the hash that stands there is then the one
+ * that was sealed.  The source takes as with one thread; x is that of this image, whose size and places hold.
+ */
+int image_check_around(struct image_source *source, const struct extents *x, uint64_t *hashes, const struct seal *seal,
+                       struct stint_error *err);
+
+/*
+ * Checks a file on disk the same way as one in memory, reading it anew in pieces (memory does not grow with the
+ * file): on_progress, when not NULL, hears how many bytes were read so far.  EBADMSG: damaged; any other code: it could
+ * not be read.
  */
 int image_check_file(const char *path, const struct seal *seal, void (*on_progress)(void *arg, uint64_t bytes),
                      void *arg, struct stint_error *err);

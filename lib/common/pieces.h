@@ -29,8 +29,9 @@ struct pieces_array {
         int sharded;
         int32_t differs; /* the first rank where it is something else, of arrays that are not sharded; -1: nowhere */
         /*
-         * Sharded: in the order of their place in the array, one for each box that has elements, and of ranks with the
-         * same box (replicas) the lowest.  Else: one for each rank that has it, by rank.
+         * Sharded: in the order of their place in the array, one for each box that has elements (none at all when the
+         * array has none), and of ranks with the same box (replicas) the lowest.  Else: one for each rank that has it,
+         * by rank.
          */
         struct piece *pieces;
         uint32_t count;
@@ -39,16 +40,17 @@ struct pieces_array {
 
 /* All zero to begin with. */
 struct pieces {
-        struct pieces_array *arrays; /* in the order in which they were first met: rank 0's table, what rank 1 adds, … */
+        struct pieces_array *arrays; /* in the order in which they were met: rank 0's table, what rank 1 adds, … */
         uint32_t count;
         uint32_t room;
         uint32_t *slots; /* the index by name: 1 + place in arrays, 0 where none is */
         uint32_t slot_count;
+        int32_t next_rank;
 };
 
 /*
- * Adds what is in that rank's file; ranks in rising order.  The contents have to stay until pieces_fini.  -1 with ENOMEM,
- * or EINVAL when ranks come out of order; then there is nothing to be done with p but pieces_fini.
+ * Adds what is in that rank's file: rank 0, then 1, and so on.  The contents have to stay until pieces_fini.  -1 with
+ * ENOMEM, or EINVAL when it is another rank's turn; then there is nothing to be done with p but pieces_fini.
  */
 int pieces_add(struct pieces *p, int32_t rank, const struct contents *c, struct stint_error *err);
 
@@ -61,6 +63,9 @@ int pieces_close(struct pieces *p, struct stint_error *err);
 
 /* The array of that name, or NULL. */
 const struct pieces_array *pieces_find(const struct pieces *p, const char *name);
+
+/* 0 when that is the hash of a piece's bytes, all of them; else -1 with EBADMSG, the tensor and its rank. */
+int piece_prove(const struct piece *piece, uint64_t hash, struct stint_error *err);
 
 /* The piece of an array that is not sharded which that rank has, or NULL. */
 const struct piece *pieces_of_rank(const struct pieces_array *a, int32_t rank);

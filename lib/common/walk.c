@@ -197,3 +197,10 @@ int walk(const struct extents *x, struct image_source *source, struct sums *sums
         pthread_mutex_destroy(&w.lock);
         return atomic_load(&w.stopped) ? error_set(err, w.err.code, "%s", w.err.text) : 0;
 }
+
+int walk_around(const struct extents *x, struct image_source *source, struct sums *sums, struct stint_error *err)
+{
+        struct walking w = { .x = x, .source = source, .sums = sums };
+
+        return walk_rest(&w, 0, err);
+}

@@ -23,4 +23,7 @@ void sums_fini(struct sums *sums);
 /* Hashes everything that source brings.  -1 with what source said, or ENOMEM. */
 int walk(const struct extents *x, struct image_source *source, struct sums *sums, struct stint_error *err);
 
+/* The rest and the stored hashes alone: the source is asked for no tensor's byte, and sums->tensors stay as before. */
+int walk_around(const struct extents *x, struct image_source *source, struct sums *sums, struct stint_error *err);
+
 #endif
