@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * store: builds the HDF5 file of a checkpoint without its data; the one room that knows HDF5.  template.c calls in, on
- * a thread.
+ * store: builds the HDF5 file of a checkpoint without its data.  template.c calls in, on a thread.
  *
  * The file is written in two passes.  In the first, with everything aligned to 64 bytes, come the datasets of /stint,
  * so that records and hashes can be used in place.  In the second come the tensors, those of a page and more aligned to
@@ -12,18 +11,17 @@
 #include "store.h"
 
 #include <errno.h>
-#include <hdf5.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "h5.h"
 #include "names.h"
 #include "table.h"
 
 #define SMALL_ALIGNMENT 64
 #define LARGE_ALIGNMENT 4096
 #define DTYPES (STINT_BOOL + 1)
-#define WHY_BYTES 300
 
 /* One open group and where its name ends in the path of the tensor that was made last. */
 struct level {
@@ -41,122 +39,7 @@ struct builder {
         int depth;
 };
 
-/* ---- what HDF5 says when it fails -------------------------------------------------------------------------------- */
-
-struct why {
-        int have, code;
-        char text[WHY_BYTES];
-};
-
-/* Upward means that the first one heard is the innermost: the one with the system's own words. */
-static herr_t on_stack(unsigned n, const H5E_error2_t *entry, void *arg)
-{
-        struct why *why = arg;
-        const char *number;
-
-        (void)n;
-        if (why->have || !entry->desc)
-                return 0;
-        why->have = 1;
-        snprintf(why->text, sizeof why->text, "%s", entry->desc);
-        number = strstr(entry->desc, "errno = ");
-        if (number)
-                why->code = atoi(number + strlen("errno = "));
-        return 0;
-}
-
-/* Fills *err from HDF5's own stack of errors, which the next call of HDF5 would empty.  Answers -1. */
-static int refuse(struct stint_error *err, const char *doing)
-{
-        struct why why = { .code = 0 };
-
-        H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, on_stack, &why);
-        H5Eclear2(H5E_DEFAULT);
-        return error_set(err, why.code > 0 ? why.code : EIO, "HDF5 failed at %s: %s", doing,
-                         why.have ? why.text : "it gave no reason");
-}
-
 /* ---- types ------------------------------------------------------------------------------------------------------- */
-
-/* IEEE 754 binary16, little-endian, which HDF5 1.10 has no name for. */
-static hid_t half_type(void)
-{
-        hid_t type = H5Tcopy(H5T_IEEE_F32LE);
-
-        if (type < 0)
-                return -1;
-        if (H5Tset_fields(type, 15, 10, 5, 0, 10) < 0 || H5Tset_size(type, 2) < 0 || H5Tset_ebias(type, 15) < 0) {
-                H5Tclose(type);
-                return -1;
-        }
-        return type;
-}
-
-/* As h5py stores numpy's complex: a compound of r and i. */
-static hid_t complex_type(hid_t part)
-{
-        size_t size = H5Tget_size(part);
-        hid_t type = H5Tcreate(H5T_COMPOUND, 2 * size);
-
-        if (type < 0)
-                return -1;
-        if (H5Tinsert(type, "r", 0, part) < 0 || H5Tinsert(type, "i", size, part) < 0) {
-                H5Tclose(type);
-                return -1;
-        }
-        return type;
-}
-
-/* As h5py stores numpy's bool: an enumeration over one byte. */
-static hid_t bool_type(void)
-{
-        const signed char no = 0, yes = 1;
-        hid_t type = H5Tenum_create(H5T_STD_I8LE);
-
-        if (type < 0)
-                return -1;
-        if (H5Tenum_insert(type, "FALSE", &no) < 0 || H5Tenum_insert(type, "TRUE", &yes) < 0) {
-                H5Tclose(type);
-                return -1;
-        }
-        return type;
-}
-
-static hid_t make_type(enum stint_dtype dtype)
-{
-        switch (dtype) {
-        case STINT_U8:
-                return H5Tcopy(H5T_STD_U8LE);
-        case STINT_I8:
-                return H5Tcopy(H5T_STD_I8LE);
-        case STINT_BF16: /* its true name stands in the table */
-        case STINT_U16:
-                return H5Tcopy(H5T_STD_U16LE);
-        case STINT_I16:
-                return H5Tcopy(H5T_STD_I16LE);
-        case STINT_U32:
-                return H5Tcopy(H5T_STD_U32LE);
-        case STINT_I32:
-                return H5Tcopy(H5T_STD_I32LE);
-        case STINT_U64:
-                return H5Tcopy(H5T_STD_U64LE);
-        case STINT_I64:
-                return H5Tcopy(H5T_STD_I64LE);
-        case STINT_F16:
-                return half_type();
-        case STINT_F32:
-                return H5Tcopy(H5T_IEEE_F32LE);
-        case STINT_F64:
-                return H5Tcopy(H5T_IEEE_F64LE);
-        case STINT_C64:
-                return complex_type(H5T_IEEE_F32LE);
-        case STINT_C128:
-                return complex_type(H5T_IEEE_F64LE);
-        case STINT_BOOL:
-                return bool_type();
-        }
-        return -1;
-}
 
 /* An enumeration over uint32 whose words are those of names.h, so that h5dump shows words and not numbers. */
 static hid_t word_type(uint32_t first, uint32_t last, const char *(*word)(uint32_t))
@@ -204,18 +87,6 @@ static hid_t dims_type(void)
         return H5Tarray_create2(H5T_STD_I64LE, 1, &dims);
 }
 
-static hid_t text_type(size_t bytes)
-{
-        hid_t type = H5Tcopy(H5T_C_S1);
-
-        if (type >= 0 && (H5Tset_size(type, bytes) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
-                          H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
-                H5Tclose(type);
-                return -1;
-        }
-        return type;
-}
-
 /* struct table_record, member by member. */
 static hid_t record_type(uint32_t record_bytes)
 {
@@ -235,7 +106,7 @@ static hid_t record_type(uint32_t record_bytes)
             member(type, "shape", AT(shape), dims_type()) < 0 ||
             member(type, "global_shape", AT(global_shape), dims_type()) < 0 ||
             member(type, "global_offset", AT(global_offset), dims_type()) < 0 ||
-            member(type, "name", AT(name), text_type(record_bytes - TABLE_RECORD_FIXED)) < 0) {
+            member(type, "name", AT(name), h5_text_type(record_bytes - TABLE_RECORD_FIXED)) < 0) {
                 H5Tclose(type);
                 return -1;
         }
@@ -274,17 +145,17 @@ static int builder_open(struct builder *b, struct stint_error *err)
         b->group_plist = H5Pcreate(H5P_GROUP_CREATE);
         b->link_plist = H5Pcreate(H5P_LINK_CREATE);
         if (b->dataset_plist < 0 || b->group_plist < 0 || b->link_plist < 0)
-                return refuse(err, "its property lists");
+                return h5_fail(err, "its property lists");
         if (H5Pset_layout(b->dataset_plist, H5D_CONTIGUOUS) < 0 ||
             H5Pset_alloc_time(b->dataset_plist, H5D_ALLOC_TIME_EARLY) < 0 ||
             H5Pset_fill_time(b->dataset_plist, H5D_FILL_TIME_NEVER) < 0 ||
             H5Pset_obj_track_times(b->dataset_plist, 0) < 0 || H5Pset_obj_track_times(b->group_plist, 0) < 0 ||
             H5Pset_char_encoding(b->link_plist, H5T_CSET_UTF8) < 0)
-                return refuse(err, "its property lists");
+                return h5_fail(err, "its property lists");
         for (i = STINT_U8; i < DTYPES; i++) {
-                b->types[i] = make_type((enum stint_dtype)i);
+                b->types[i] = h5_type((enum stint_dtype)i);
                 if (b->types[i] < 0)
-                        return refuse(err, "its types");
+                        return h5_fail(err, "its types");
         }
         return 0;
 }
@@ -328,7 +199,7 @@ static int file_create(struct builder *b, const char *path, struct stint_error *
         if (access >= 0 && create >= 0 && H5Pset_obj_track_times(create, 0) >= 0)
                 b->file = H5Fcreate(path, H5F_ACC_TRUNC, create, access);
         if (b->file < 0)
-                refuse(err, "creating the template");
+                h5_fail(err, "creating the template");
         if (access >= 0)
                 H5Pclose(access);
         if (create >= 0)
@@ -343,7 +214,7 @@ static int file_reopen(struct builder *b, const char *path, uint64_t count, stru
         if (access >= 0)
                 b->file = H5Fopen(path, H5F_ACC_RDWR, access);
         if (b->file < 0)
-                refuse(err, "opening the template again");
+                h5_fail(err, "opening the template again");
         if (access >= 0)
                 H5Pclose(access);
         return b->file < 0 ? -1 : 0;
@@ -356,7 +227,7 @@ static int file_close(struct builder *b, struct stint_error *err)
 
         b->file = b->state = -1;
         b->depth = 0;
-        return H5Fclose(file) < 0 ? refuse(err, "writing the template") : 0;
+        return H5Fclose(file) < 0 ? h5_fail(err, "writing the template") : 0;
 }
 
 /* ---- groups and datasets ----------------------------------------------------------------------------------------- */
@@ -434,7 +305,7 @@ static int make_tensor(struct builder *b, struct table_record *record, struct st
         parent = parent_of(b, record->name, &leaf);
         if (parent < 0 || make_dataset(b, parent, leaf, b->types[record->dtype], (int)record->ndim, dims, record->bytes,
                                        &record->file_offset) < 0) {
-                refuse(err, "a dataset");
+                h5_fail(err, "a dataset");
                 return error_wrap(err, "tensor '%s'", record->name);
         }
         return 0;
@@ -455,7 +326,7 @@ static int make_own(struct builder *b, struct store_places *at, uint64_t count, 
                     struct stint_error *err)
 {
         hid_t group = H5Gcreate2(b->file, "stint", b->link_plist, b->group_plist, H5P_DEFAULT);
-        hid_t record = record_type(record_bytes), text = text_type(STORE_META_BYTES);
+        hid_t record = record_type(record_bytes), text = h5_text_type(STORE_META_BYTES);
         const hsize_t n = count;
         int rc = 0;
 
@@ -463,7 +334,7 @@ static int make_own(struct builder *b, struct store_places *at, uint64_t count, 
             make_dataset(b, group, "table", record, 1, &n, count * record_bytes, &at->table_offset) < 0 ||
             make_dataset(b, group, "hashes", H5T_STD_U64LE, 1, &n, count * 8, &at->hashes_offset) < 0 ||
             make_dataset(b, group, "meta", text, 0, NULL, STORE_META_BYTES, &at->meta_offset) < 0)
-                rc = refuse(err, "the datasets of /stint");
+                rc = h5_fail(err, "the datasets of /stint");
         if (record >= 0)
                 H5Tclose(record);
         if (text >= 0)
@@ -482,7 +353,7 @@ static int build(struct builder *b, struct store_places *at, const char *path, v
                 return -1;
         b->state = H5Gcreate2(b->file, "state", b->link_plist, b->group_plist, H5P_DEFAULT);
         if (b->state < 0)
-                return refuse(err, "the group /state");
+                return h5_fail(err, "the group /state");
         if (make_tensors(b, table, count, record_bytes, err) < 0)
                 return -1;
         return file_close(b, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * store: the HDF5 file that a checkpoint of one rank is, with every group, dataset and offset in place, and no data.
- * store.c is the only file that includes hdf5.h.  docs/checkpoint-format.md says what is where.
+ * docs/checkpoint-format.md says what is where.
  *
  * Not to be entered by two threads at the same time.
  */

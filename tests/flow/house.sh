@@ -45,7 +45,8 @@ including() # HEADER: the files that include it
         grep -lE "^#[[:space:]]*include[[:space:]]*[<\"]$1[>\"]" lib/*.[ch] lib/common/*.[ch] agent/*.[ch] client/*.[ch] \
                 daemon/*.[ch] examples/*.[ch] | tr '\n' ' '
 }
-is "$(including hdf5.h)" "agent/store.c " only_the_store_includes_HDF5
+is "$(including hdf5.h)" "agent/h5.h " HDF5_is_included_in_one_place
+is "$(including h5.h)" "agent/h5.c agent/store.c " and_known_to_the_store
 is "$(including cuda_runtime_api.h)" "lib/device_cuda.c lib/device_cuda_copy.c " only_the_plugin_includes_CUDA
 is "$(including jansson.h | tr ' ' '\n' | grep -v '^client/')" "" only_the_client_includes_jansson
 is "$(including 'slurm/.*' | tr ' ' '\n' | grep -v '^daemon/slurm_')" "" only_stint_slurm_includes_the_headers_of_Slurm
