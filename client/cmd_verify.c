@@ -178,45 +178,6 @@ static enum outcome verify_one(const struct catalog_entry *e, const char *run, j
         return outcome;
 }
 
-/* The newest by its name: one whose manifest is damaged is not passed over, as a restore would have to. */
-static const struct catalog_entry *newest(const struct catalog *c)
-{
-        const struct catalog_entry *found = c->whole ? c->entries : NULL;
-
-        for (size_t i = c->whole; i < c->n; i++)
-                if (c->entries[i].kind == RUNDIR_WHOLE && (!found || c->entries[i].step > found->step))
-                        found = &c->entries[i];
-        return found;
-}
-
-static const struct catalog_entry *by_step(const struct catalog *c, const char *word, struct stint_error *err)
-{
-        char *end;
-        int64_t step = strtoll(word, &end, 10);
-
-        if ((*end || end == word || step < 0) && rundir_parse(word, &step, NULL) != RUNDIR_WHOLE) {
-                error_set(err, EINVAL, "'%s' is neither a step nor 'newest' nor 'best'", word);
-                return NULL;
-        }
-        for (size_t i = 0; i < c->n; i++)
-                if (c->entries[i].kind == RUNDIR_WHOLE && c->entries[i].step == step)
-                        return &c->entries[i];
-        error_set(err, ENOENT, "there is no checkpoint of step %" PRId64 "; `stint ls` lists those there are", step);
-        return NULL;
-}
-
-static const struct catalog_entry *choose(const struct catalog *c, const char *word, struct stint_error *err)
-{
-        const struct catalog_entry *e;
-
-        if (word && strcmp(word, "newest") && strcmp(word, "best"))
-                return by_step(c, word, err);
-        e = word && !strcmp(word, "best") ? catalog_best(c) : newest(c);
-        if (!e)
-                error_set(err, ENOENT, "there is no %s checkpoint to verify", word ? word : "whole");
-        return e;
-}
-
 static int worse(int a, int b)
 {
         return a > b ? a : b;
@@ -230,7 +191,7 @@ static int verify(const struct catalog *c, const char *run, const struct verify_
         int worst = HOLDS, n = 0;
 
         if (!o->all) {
-                chosen = choose(c, word, err);
+                chosen = pick_checkpoint(c, word, err);
                 return chosen ? (int)verify_one(chosen, run, out) : -1;
         }
         for (size_t i = 0; i < c->n; i++)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pick: finding run directories by name, or by what is in the current directory.  The verbs call in. */
+/* pick: finds run directories by name, or in the current directory, and checkpoints in them.  The verbs call in. */
 #include <errno.h>
 #include <glob.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,45 @@ int pick_from_words(char *out, char **words, int most, char ***rest, struct stin
         named = n && (n == most || strchr(words[0], '/') || has_end(words[0]) || !named_run(out, words[0], NULL));
         *rest = words + named;
         return pick_run(out, named ? words[0] : NULL, err);
+}
+
+/* The newest by its name: one whose manifest is damaged is not passed over, as a restore would have to. */
+static const struct catalog_entry *newest(const struct catalog *c)
+{
+        const struct catalog_entry *found = c->whole ? c->entries : NULL;
+
+        for (size_t i = c->whole; i < c->n; i++)
+                if (c->entries[i].kind == RUNDIR_WHOLE && (!found || c->entries[i].step > found->step))
+                        found = &c->entries[i];
+        return found;
+}
+
+static const struct catalog_entry *by_step(const struct catalog *c, const char *word, struct stint_error *err)
+{
+        char *end;
+        int64_t step = strtoll(word, &end, 10);
+
+        if ((*end || end == word || step < 0) && rundir_parse(word, &step, NULL) != RUNDIR_WHOLE) {
+                error_set(err, EINVAL, "'%s' is neither a step nor 'newest' nor 'best'", word);
+                return NULL;
+        }
+        for (size_t i = 0; i < c->n; i++)
+                if (c->entries[i].kind == RUNDIR_WHOLE && c->entries[i].step == step)
+                        return &c->entries[i];
+        error_set(err, ENOENT, "there is no checkpoint of step %" PRId64 "; `stint ls` lists those there are", step);
+        return NULL;
+}
+
+const struct catalog_entry *pick_checkpoint(const struct catalog *c, const char *word, struct stint_error *err)
+{
+        const struct catalog_entry *e;
+
+        if (word && strcmp(word, "newest") && strcmp(word, "best"))
+                return by_step(c, word, err);
+        e = word && !strcmp(word, "best") ? catalog_best(c) : newest(c);
+        if (!e)
+                error_set(err, ENOENT, "there is no %s checkpoint in this run", word ? word : "whole");
+        return e;
 }
 
 static int list_add(struct pick_list *list, const char *dir, struct stint_error *err)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pick: which run directory a verb is about: the one named, or the only one there is here. */
+/* pick: which run directory a verb is about, and which of its checkpoints: the one named, or the only or newest one. */
 #ifndef STINT_PICK_H
 #define STINT_PICK_H
 
 #include <stddef.h>
+#include "catalog.h"
 #include "error.h"
 #include "rundir.h"
 
@@ -18,6 +19,12 @@ int pick_run(char *out, const char *named, struct stint_error *err);
  * left out when it is none.  *rest receives the words behind it.
  */
 int pick_from_words(char *out, char **words, int most, char ***rest, struct stint_error *err);
+
+/*
+ * The checkpoint that a word means: NULL or "newest", "best", a step, or a name as `stint ls` shows it.  NULL and err
+ * when there is none.  One whose manifest does not hold may be it: has_manifest tells.
+ */
+const struct catalog_entry *pick_checkpoint(const struct catalog *c, const char *word, struct stint_error *err);
 
 struct pick_list {
         char (*runs)[RUNDIR_PATH];
