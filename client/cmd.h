@@ -9,6 +9,7 @@
 /* argv[0] is the verb itself.  Each answers the exit code; --help is its own affair. */
 int cmd_run(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_show(int argc, char **argv);

@@ -22,6 +22,7 @@ static const struct verb verbs[] = {
         {"show", cmd_show, "the history of a run, stint by stint"},
         {"ls", cmd_ls, "the checkpoints of a run"},
         {"verify", cmd_verify, "read checkpoints again and check every byte"},
+        {"export", cmd_export, "show the ranks' checkpoint files as one HDF5 file of whole arrays"},
         {"save", cmd_save, "save a running run now; with --stop, end its stint too"},
         {"stop", cmd_stop, "save a run and end its chain"},
         {"resume", cmd_resume, "go on with a run that was stopped, cancelled or left standing"},

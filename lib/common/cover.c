@@ -13,7 +13,7 @@
 #include "names.h"
 
 #define TEXT 300
-#define DEEPEST 64 /* cuts below one another: tiles need one for each dimension; what needs more is compared in pairs */
+#define DEEPEST 64 /* cuts below one another: tiles need one for each dimension; what needs more is compared */
 
 /* A part of the array: in each dimension from begin to before end. */
 struct part {

@@ -46,7 +46,7 @@ including() # HEADER: the files that include it
                 daemon/*.[ch] examples/*.[ch] | tr '\n' ' '
 }
 is "$(including hdf5.h)" "agent/h5.h " HDF5_is_included_in_one_place
-is "$(including h5.h)" "agent/h5.c agent/store.c " and_known_to_the_store
+is "$(including h5.h)" "agent/export_file.c agent/h5.c agent/store.c " and_known_to_the_store_and_the_export
 is "$(including cuda_runtime_api.h)" "lib/device_cuda.c lib/device_cuda_copy.c " only_the_plugin_includes_CUDA
 is "$(including jansson.h | tr ' ' '\n' | grep -v '^client/')" "" only_the_client_includes_jansson
 is "$(including 'slurm/.*' | tr ' ' '\n' | grep -v '^daemon/slurm_')" "" only_stint_slurm_includes_the_headers_of_Slurm

@@ -51,8 +51,8 @@ static void put(size_t at, unsigned char byte)
 }
 
 /*
- * A header, the table (2048..3288), a gap; a large tensor (3500..103500), a gap, the hashes (103700..103740), a gap; two
- * small tensors with a gap between; a gap of several reads; a large tensor (500000..600000); a gap to the end.
+ * A header, the table (2048..3288), a gap; a large tensor (3500..103500), a gap, the hashes (103700..103740), a gap;
+ * two small tensors with a gap between; a gap of several reads; a large tensor (500000..600000); a gap to the end.
  */
 static void make_example(void)
 {
