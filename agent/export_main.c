@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "durable.h"
 #include "export_copy.h"
@@ -19,6 +20,8 @@
 
 #define EXIT_DAMAGED 1
 #define EXIT_OWN 125
+
+#define FILES_BESIDES 32 /* that a reader has open besides those of the ranks */
 
 struct options {
         int copy, absolute;
@@ -187,6 +190,21 @@ static int make(const struct options *o, struct export_list *list, const char *r
         return rc;
 }
 
+/* A program that reads an array has the files of all its shards open at once, and where it may not, HDF5 fills in. */
+static void warn_of_files(const struct export_list *list)
+{
+        struct rlimit limit;
+        uint32_t i, most = 0;
+
+        for (i = 0; i < list->count; i++)
+                if (list->arrays[i].count > most)
+                        most = list->arrays[i].count;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < (rlim_t)most + FILES_BESIDES)
+                log_warning("export: to read an array, %u files must be open, and %llu may be here: what is not found "
+                            "reads as not-a-number; raise `ulimit -n` before, or use --copy",
+                            most, (unsigned long long)limit.rlim_cur);
+}
+
 static void say(const struct options *o, const struct export_list *list, const char *reference)
 {
         char name[2 * STINT_MAX_NAME], more[32] = "";
@@ -196,6 +214,8 @@ static void say(const struct options *o, const struct export_list *list, const c
                 printf("a copy of step %lld\n", (long long)list->step);
         else
                 printf("refers to %s\n", reference);
+        if (!o->copy)
+                warn_of_files(list);
         if (list->differ_count == 0)
                 return;
         log_escape(name, sizeof name, list->differing->name);

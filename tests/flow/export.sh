@@ -126,6 +126,9 @@ is "$(arrays "$runs/absolute.h5")" "31 arrays, virtual $run/$step" "--absolute r
 (cd "$run" && stint export here.h5 >/dev/null 2>&1)
 is "$(arrays "$run/here.h5")" "31 arrays, virtual $step" "in the run directory, the file's name is enough"
 
+run bash -c "ulimit -n 30; exec stint export '$run' '$TEST_DIR/elsewhere/few.h5'"
+like "$(cat "$TEST_DIR/err")" "to read an array, 4 files must be open, and 30 may be here" "too few files for its readers are told of"
+
 # ---- as a copy -------------------------------------------------------------------------------------------------------
 
 run stint export --copy "$run" "$TEST_DIR/copy.h5"
