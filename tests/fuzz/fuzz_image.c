@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * fuzz_image: a seal and the image it is for. No table may lead out of the image, whatever it says; and what can be
- * hashed holds afterwards. A first byte with bit 0 lets the seal have the image's true size.
+ * hashed holds afterwards. What is proven without the tensors and what is proven with them is the same, but for the
+ * tensors. A first byte with bit 0 lets the seal have the image's true size.
  */
 #include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include "checksum.h"
+#include "contents.h"
 #include "example.h"
+#include "pieces.h"
 
 /* The table by itself, with its size in memory exactly as it says. */
 static void check_table(const unsigned char *image, uint64_t n, const struct seal *s)
@@ -29,6 +34,36 @@ static void check_table(const unsigned char *image, uint64_t n, const struct sea
         free(table);
 }
 
+static int tensors_hold(const struct contents *c, const unsigned char *image)
+{
+        int hold = 1;
+
+        for (uint64_t i = 0; i < c->seal.table_count; i++)
+                hold &= c->hashes[i] == checksum(image + contents_at(c, i)->file_offset, contents_at(c, i)->bytes);
+        return hold;
+}
+
+/* The contents of a file with these bytes, of which `whole` says whether they match the seal; and the index of them alone. */
+static void check_contents(const unsigned char *image, uint64_t n, const struct seal *s, int whole)
+{
+        struct stint_error err = {0};
+        struct pieces pieces = {0};
+        struct contents c;
+        const int fd = memfd_create("image", MFD_CLOEXEC);
+
+        FUZZ_CHECK(fd >= 0 && write(fd, image, n) == (ssize_t)n);
+        if (contents_read_fd(&c, fd, "image", s, &err) == 0) {
+                FUZZ_CHECK(tensors_hold(&c, image) == whole);
+                if (pieces_add(&pieces, 0, &c, NULL) == 0 && pieces_close(&pieces, &err) != 0)
+                        FUZZ_CHECK((err.code == EINVAL || err.code == EOVERFLOW) && err.text[0] != '\0');
+                pieces_fini(&pieces);
+                contents_fini(&c);
+        } else {
+                FUZZ_CHECK(!whole && (err.code == EBADMSG || err.code == ENOMEM));
+        }
+        close(fd);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
         const size_t image_n = n > SEAL_BYTES + FUZZ_MODE ? n - SEAL_BYTES - FUZZ_MODE : 0;
@@ -47,8 +82,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
                 check_table(image, image_n, &s);
                 if (image_check(image, image_n, &s, &err) != 0)
                         FUZZ_CHECK((err.code == EBADMSG || err.code == ENOMEM) && err.text[0] != '\0');
-                if (image_hash(image, image_n, &s, NULL) == 0)
+                check_contents(image, image_n, &s, err.code == 0);
+                if (image_hash(image, image_n, &s, NULL) == 0) {
                         FUZZ_CHECK(image_check(image, image_n, &s, NULL) == 0);
+                        check_contents(image, image_n, &s, 1);
+                }
         }
         free(image);
         free(seal);
