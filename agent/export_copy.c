@@ -18,7 +18,7 @@
 #include "names.h"
 #include "rundir.h"
 
-#define AT_ONCE ((uint64_t)4 << 20) /* bytes of a piece in memory at a time */
+#define AT_ONCE ((uint64_t)1 << 20) /* bytes of a piece in memory at a time */
 
 /* Where the bytes of a piece, in their order, go in its array. */
 struct places {

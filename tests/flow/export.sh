@@ -39,9 +39,10 @@ whole = {
     "model/brain": (5, "bfloat16", (12,)),
     "model/complex": (6, "complex64", (10, 6)),
     "model/mask": (7, "bool", (2,)),
-    "optimizer/flat": (8, "uint8", (3000017,)),
+    "optimizer/flat": (8, "uint8", (100003,)),
     "model/twice": (9, "float32", (4, 4)),
     "optimizer/thin": (10, "int64", (3000, 4)),
+    "optimizer/wide": (11, "uint8", (1100, 4003)),
     "model/bias": (20, "float32", (7,)),
     "model/100% of it": (21, "float32", (7,)),
     "model/scale": (22, "float64", ()),
@@ -102,16 +103,16 @@ step=checkpoints/step-000000000001
 
 run stint export "$run" "$runs/out.h5"
 is "$status" 0 "\`stint export RUN OUT\` makes a file"
-like "$(cat "$TEST_DIR/out")" "^$runs/out.h5: 15 arrays in /state, 16 in /ranks; refers to 50%b.stint/$step\$" "and says what is in it"
+like "$(cat "$TEST_DIR/out")" "^$runs/out.h5: 16 arrays in /state, 16 in /ranks; refers to 50%b.stint/$step\$" "and says what is in it"
 like "$(cat "$TEST_DIR/err")" "neither shards nor the same on all ranks, so in /ranks: metrics/mine\$" "and what is each rank's own unasked"
-is "$(arrays "$runs/out.h5")" "31 arrays, virtual 50%b.stint/$step" "h5py reads every array of the training in it"
+is "$(arrays "$runs/out.h5")" "32 arrays, virtual 50%b.stint/$step" "h5py reads every array of the training in it"
 is "$(left "$runs")" "$runs/out.h5" "and nothing else is left there"
 ok "it is a small file" test "$(stat -c %s "$runs/out.h5")" -lt 200000
 
 mv "$runs" "$TEST_DIR/moved"
-is "$(arrays "$TEST_DIR/moved/out.h5")" "31 arrays, virtual 50%b.stint/$step" "run and file can be moved together"
+is "$(arrays "$TEST_DIR/moved/out.h5")" "32 arrays, virtual 50%b.stint/$step" "run and file can be moved together"
 cd "$TEST_DIR/elsewhere"
-is "$(arrays "../moved/out.h5")" "31 arrays, virtual 50%b.stint/$step" "and read from anywhere"
+is "$(arrays "../moved/out.h5")" "32 arrays, virtual 50%b.stint/$step" "and read from anywhere"
 cd "$TEST_DIR"
 mv "$TEST_DIR/moved" "$runs"
 
@@ -119,12 +120,12 @@ mkdir "$run/figures"
 for case in "$run/newest.h5:newest:$step" "$run/figures/out.h5:1:../$step" "$TEST_DIR/elsewhere/out.h5:1:$run/$step"; do
         IFS=: read -r file which reference <<<"$case"
         run stint export "$run" "$which" "$file"
-        is "$(arrays "$file")" "31 arrays, virtual $reference" "from ${file#"$TEST_DIR/"} it is $reference"
+        is "$(arrays "$file")" "32 arrays, virtual $reference" "from ${file#"$TEST_DIR/"} it is $reference"
 done
 run stint export "$run" --absolute "$runs/absolute.h5"
-is "$(arrays "$runs/absolute.h5")" "31 arrays, virtual $run/$step" "--absolute refers by absolute paths"
+is "$(arrays "$runs/absolute.h5")" "32 arrays, virtual $run/$step" "--absolute refers by absolute paths"
 (cd "$run" && stint export here.h5 >/dev/null 2>&1)
-is "$(arrays "$run/here.h5")" "31 arrays, virtual $step" "in the run directory, the file's name is enough"
+is "$(arrays "$run/here.h5")" "32 arrays, virtual $step" "in the run directory, the file's name is enough"
 
 run bash -c "ulimit -n 30; exec stint export '$run' '$TEST_DIR/elsewhere/few.h5'"
 like "$(cat "$TEST_DIR/err")" "to read an array, 4 files must be open, and 30 may be here" "too few files for its readers are told of"
@@ -135,7 +136,7 @@ run stint export --copy "$run" "$TEST_DIR/copy.h5"
 is "$status" 0 "\`stint export --copy\` makes a file"
 like "$(cat "$TEST_DIR/out")" "a copy of step 1\$" "and says that it is a copy"
 mv "$run" "$TEST_DIR/away"
-is "$(arrays "$TEST_DIR/copy.h5")" "31 arrays, plain none" "which h5py reads when the run is not there"
+is "$(arrays "$TEST_DIR/copy.h5")" "32 arrays, plain none" "which h5py reads when the run is not there"
 is "$(/usr/bin/python3 -c 'import h5py, numpy, sys
 f = h5py.File(sys.argv[1])
 print(numpy.isnan(f["/state/model/rows"][...]).all(), (f["/state/model/grid"][...] == -1).all())' "$runs/absolute.h5")" "True True" \
@@ -184,9 +185,9 @@ with open(sys.argv[1], "r+b") as f:
     f.seek(int(sys.argv[2])); byte = f.read(1)[0]
     f.seek(int(sys.argv[2])); f.write(bytes([byte ^ 1]))' "$1" "$2"
 }
-at=$(/usr/bin/python3 -c 'import h5py, sys; print(h5py.File(sys.argv[1])["/state/optimizer/flat"].id.get_offset() + 500000)' "$damaged")
+at=$(/usr/bin/python3 -c 'import h5py, sys; print(h5py.File(sys.argv[1])["/state/optimizer/wide"].id.get_offset() + 1100000)' "$damaged")
 flip "$damaged" "$at"
-refused 1 "tensor 'optimizer/flat' of rank 2 .* does not match its hash" "a copy of a damaged tensor" --copy "$TEST_DIR/damaged" "$TEST_DIR/x.h5"
+refused 1 "tensor 'optimizer/wide' of rank 2 .* does not match its hash" "a copy of a damaged tensor" --copy "$TEST_DIR/damaged" "$TEST_DIR/x.h5"
 flip "$damaged" "$at"
 flip "$damaged" 100
 refused 1 "rank-00002-of-00004.h5: what is around the tensors" "a file whose headers are damaged" "$TEST_DIR/damaged" "$TEST_DIR/x.h5"

@@ -16,7 +16,6 @@
 #include "stint.h"
 
 #define RANKS 4
-#define LARGE 3000017 /* elements of the flat array: its pieces are larger than what is read at once */
 
 /* ---- how the ranks agree: in memory that they share -------------------------------------------------------------- */
 
@@ -142,7 +141,8 @@ static void divided(struct stint *s, int64_t array, const char *name, enum stint
 static void attach_shards(struct stint *s, int rank, int hole)
 {
         const int64_t rows[] = { 10, 6 }, columns[] = { 5, 14 }, grid[] = { 8, 6, 4 }, twelve[] = { 12 }, two[] = { 2 };
-        const int64_t flat[] = { LARGE }, square[] = { 4, 4 }, thin[] = { 3000, 4 };
+        const int64_t flat[] = { 100003 }, square[] = { 4, 4 }, thin[] = { 3000, 4 };
+        const int64_t wide[] = { 1100, 4003 }; /* its pieces are larger than what an export reads at once, 1 MiB */
         const int64_t tile[] = { rank / 2 * 4, 0, rank % 2 * 2 }, tile_shape[] = { 4, 6, 2 };
 
         divided(s, 1, "model/rows", STINT_F32, 2, rows, 0, hole && rank == 2 ? 1 : rank, RANKS);
@@ -155,6 +155,7 @@ static void attach_shards(struct stint *s, int rank, int hole)
         divided(s, 8, "optimizer/flat", STINT_U8, 1, flat, 0, rank, RANKS);
         divided(s, 9, "model/twice", STINT_F32, 2, square, 0, rank % 2, 2); /* each half on two ranks */
         divided(s, 10, "optimizer/thin", STINT_I64, 2, thin, 1, rank, RANKS);
+        divided(s, 11, "optimizer/wide", STINT_U8, 2, wide, 1, rank, RANKS);
 }
 
 static void attach_others(struct stint *s, int rank)
