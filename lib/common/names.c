@@ -69,6 +69,11 @@ enum stint_role role_from_name(const char *name)
         return STINT_ROLE_OTHER;
 }
 
+int role_is_own(enum stint_role role)
+{
+        return role == STINT_ROLE_RNG || role == STINT_ROLE_RNG_DEVICE || role == STINT_ROLE_DATA;
+}
+
 const char *device_name(enum stint_device device)
 {
         return (size_t)device < COUNT(devices) ? devices[device] : "?";

@@ -17,6 +17,9 @@ const char *role_name(enum stint_role role);
 /* The role that a name's first component stands for; STINT_ROLE_OTHER when it stands for none. */
 enum stint_role role_from_name(const char *name);
 
+/* 1 for state that is of a rank and of no other: generators, and the position in the data. */
+int role_is_own(enum stint_role role);
+
 /* "host", "sim", "cuda"; "?" for anything else. */
 const char *device_name(enum stint_device device);
 
