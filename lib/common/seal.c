@@ -317,6 +317,11 @@ static ssize_t read_file(const char *path, unsigned char bytes[SEAL_BYTES + 1], 
         return n < 0 ? error_system(err, code, "cannot read the seal %s", path) : n;
 }
 
+uint64_t seal_sums(const struct seal_sum *sums, uint32_t ranks)
+{
+        return checksum(sums, (size_t)ranks * sizeof *sums);
+}
+
 int seal_read(struct seal *seal, const char *path, struct stint_error *err)
 {
         unsigned char bytes[SEAL_BYTES + 1];

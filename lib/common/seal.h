@@ -52,6 +52,12 @@ int seal_decode(struct seal *seal, const unsigned char *bytes, size_t n, struct 
 /* Reads and decodes the seal file at path. */
 int seal_read(struct seal *seal, const char *path, struct stint_error *err);
 
+/* One number for the files of all ranks of a checkpoint: a hash over the size and the root of each, in order. */
+struct seal_sum {
+        uint64_t file_bytes, root;
+};
+uint64_t seal_sums(const struct seal_sum *sums, uint32_t ranks);
+
 /*
  * What stands in the place of a seal while a file is written whose writer has somebody who goes on after its end: until
  * then the part may still become whole.  To seal_decode it is an empty seal, which says so.

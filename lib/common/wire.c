@@ -30,6 +30,7 @@ static const struct wire_kind kinds[] = {
         MESSAGE(HELLO, wire_hello, FIELD(wire_hello, library), FIELD(wire_hello, program),
                 FIELD(wire_hello, devices)),
         PLAIN(LAYOUT, wire_layout),
+        PLAIN(WANTED, wire_wanted),
         PLAIN(RESTORE, wire_restore),
         MESSAGE(RESTORE_DONE, wire_restore_done, FIELD(wire_restore_done, text)),
         MESSAGE(SNAPSHOT, wire_snapshot, FIELD(wire_snapshot, metrics[0].name), FIELD(wire_snapshot, metrics[1].name),
@@ -50,6 +51,7 @@ static const struct wire_kind kinds[] = {
         MESSAGE(LAYOUT_REFUSED, wire_layout_refused, FIELD(wire_layout_refused, text)),
         MESSAGE(RESTORE_IMAGE, wire_restore_image, FIELD(wire_restore_image, best_name),
                 FIELD(wire_restore_image, checkpoint), FIELD(wire_restore_image, text)),
+        PLAIN(RESTORE_RANKS, wire_restore_ranks),
         PLAIN(IMAGE_AHEAD, wire_image_ahead),
         MESSAGE(RESTORE_TABLE, wire_restore_table, FIELD(wire_restore_table, checkpoint)),
         PLAIN(RESTORE_STREAM, wire_restore_stream),
@@ -63,6 +65,7 @@ static const struct wire_kind kinds[] = {
         PLAIN(RUN_SAVE, wire_run_save),
         MESSAGE(RUN_RESULT, wire_run_result, FIELD(wire_run_result, text)),
         MESSAGE(RUN_RESTORE, wire_run_restore, FIELD(wire_run_restore, checkpoint), FIELD(wire_run_restore, text)),
+        MESSAGE(RUN_PIECES, wire_run_pieces, FIELD(wire_run_pieces, checkpoint)),
         MESSAGE(RUN_USE, wire_run_use, FIELD(wire_run_use, best_name), FIELD(wire_run_use, text)),
         MESSAGE(RUN_COMPLETED, wire_run_completed, FIELD(wire_run_completed, text)),
         MESSAGE(RUN_PREFETCH, wire_run_prefetch, FIELD(wire_run_prefetch, checkpoint)),
@@ -220,6 +223,7 @@ void wire_text(char *field, size_t size, const char *text)
         _Static_assert(sizeof(struct type) <= WIRE_MOST && sizeof(struct type) % 8 == 0, #type " fits")
 FITS(wire_hello);
 FITS(wire_layout);
+FITS(wire_wanted);
 FITS(wire_restore);
 FITS(wire_restore_done);
 FITS(wire_snapshot);
@@ -236,6 +240,7 @@ FITS(wire_places);
 FITS(wire_window);
 FITS(wire_layout_refused);
 FITS(wire_restore_image);
+FITS(wire_restore_ranks);
 FITS(wire_image_ahead);
 FITS(wire_restore_table);
 FITS(wire_restore_stream);
@@ -248,6 +253,7 @@ FITS(wire_run_best);
 FITS(wire_run_save);
 FITS(wire_run_result);
 FITS(wire_run_restore);
+FITS(wire_run_pieces);
 FITS(wire_run_use);
 FITS(wire_run_completed);
 FITS(wire_run_prefetch);
@@ -308,6 +314,7 @@ AT(wire_restore_table, checkpoint, 32);
 AT(wire_result, text, 40);
 AT(wire_run_measured, margin_ns, 56);
 AT(wire_run_restore, checkpoint, 48);
+AT(wire_run_pieces, checkpoint, 32);
 AT(wire_run_prefetch, checkpoint, 40);
 AT(wire_run_result, text, 48);
 AT(wire_agent_ready, socket, 80);

@@ -26,13 +26,14 @@ struct wire_header {
 enum wire_type {
         /* program -> agent, on the channel */
         WIRE_HELLO = 1, WIRE_LAYOUT, WIRE_RESTORE, WIRE_RESTORE_DONE, WIRE_SNAPSHOT, WIRE_SNAPSHOT_FAILED,
-        WIRE_ASK_SAVE, WIRE_COMPLETE, WIRE_BYE, WIRE_STREAMED, WIRE_DEVICES,
+        WIRE_ASK_SAVE, WIRE_COMPLETE, WIRE_BYE, WIRE_STREAMED, WIRE_DEVICES, WIRE_WANTED,
         /* agent -> program */
         WIRE_WELCOME = 32, WIRE_REFUSED, WIRE_STAGING, WIRE_LAYOUT_REFUSED, WIRE_RESTORE_IMAGE, WIRE_WAKE, WIRE_RESULT,
         WIRE_COMPLETED, WIRE_IMAGE_AHEAD, WIRE_RESTORE_TABLE, WIRE_RESTORE_STREAM, WIRE_PLACES, WIRE_WINDOW,
+        WIRE_RESTORE_RANKS,
         /* `stint run` -> agent, on its stdin */
         WIRE_RUN_DEADLINE = 64, WIRE_RUN_MEASURED, WIRE_RUN_BEST, WIRE_RUN_SAVE, WIRE_RUN_RESULT, WIRE_RUN_RESTORE,
-        WIRE_RUN_USE, WIRE_RUN_COMPLETED, WIRE_RUN_PREFETCH,
+        WIRE_RUN_USE, WIRE_RUN_COMPLETED, WIRE_RUN_PREFETCH, WIRE_RUN_PIECES,
         /* agent -> `stint run`, on its stdout */
         WIRE_AGENT_READY = 96, WIRE_AGENT_RANK, WIRE_AGENT_LAYOUT, WIRE_AGENT_TRIGGER, WIRE_AGENT_TERM,
         WIRE_AGENT_ASK_SAVE, WIRE_AGENT_PROGRESS, WIRE_AGENT_SEALED, WIRE_AGENT_SAVE_FAILED, WIRE_AGENT_RESTORE_ASK,
@@ -56,6 +57,7 @@ enum wire_type {
 #define HELLO_TAKES_WINDOW 2u /* PLACES and WINDOW */
 #define HELLO_TAKES_STREAM 4u /* RESTORE_TABLE and RESTORE_STREAM */
 #define HELLO_TELLS_DEVICES 8u /* DEVICES follows, where WELCOME says that it is taken */
+#define HELLO_TAKES_RANKS 16u  /* RESTORE_RANKS; and WANTED comes before RESTORE, where WELCOME says that it is taken */
 
 struct wire_hello {
         struct wire_header header;
@@ -85,6 +87,12 @@ struct wire_layout { /* with one descriptor: the table, in memory sealed against
         uint32_t layout;         /* counts the layouts of this process, from 1 */
         uint32_t record_bytes;
         uint64_t count;
+};
+
+struct wire_wanted { /* with one descriptor, as LAYOUT: what is attached now, for the RESTORE that follows */
+        struct wire_header header;
+        uint32_t record_bytes, reserved;
+        uint64_t count;          /* 0: nothing is, and there is no descriptor */
 };
 
 enum restore_which { RESTORE_NEWEST = 0 };
@@ -161,6 +169,7 @@ struct wire_bye {
 /* ---- agent -> program ---- */
 
 #define WELCOME_TAKES_DEVICES 1u
+#define WELCOME_TAKES_WANTED 2u
 
 struct wire_welcome { /* with one descriptor: the control page */
         struct wire_header header;
@@ -231,6 +240,12 @@ struct wire_restore_image { /* with one descriptor when status is RESTORE_IMAGE 
         char best_name[SEAL_METRIC_NAME];
         char checkpoint[128];    /* its name */
         char text[WIRE_TEXT];    /* why it failed; or which newer ones were passed over and why */
+};
+
+struct wire_restore_ranks { /* before RESTORE_IMAGE, where other ranks than those of this program have saved it */
+        struct wire_header header;
+        uint32_t saved;          /* how many those were */
+        uint32_t reserved;
 };
 
 struct wire_image_ahead { /* with one descriptor: an image that RESTORE_IMAGE may hand over later; nothing is said of it now */
@@ -330,6 +345,19 @@ struct wire_run_restore { /* to the agent that has this rank */
         uint64_t file_bytes, root; /* what the manifest says of this rank's file */
         char checkpoint[128];    /* name within checkpoints/ */
         char text[WIRE_TEXT];
+};
+
+/*
+ * Before RUN_RESTORE: what the manifest says of the whole checkpoint that this will name, for a rank that needs more
+ * than its own file, or other ones.  Where `saved` are not as many as the program has, RUN_RESTORE has no size and root.
+ */
+struct wire_run_pieces {
+        struct wire_header header;
+        int32_t rank;
+        uint32_t saved;          /* ranks of the checkpoint */
+        uint64_t bytes;          /* of all their files */
+        uint64_t sums;           /* seal_sums of them */
+        char checkpoint[128];    /* name within checkpoints/ */
 };
 
 struct wire_run_use { /* every rank has read it: hand it to the program */
@@ -454,7 +482,8 @@ struct wire_agent_restore_ask {
         uint32_t reserved;
 };
 
-enum restore_from { RESTORE_FROM_DISK = 0, RESTORE_FROM_STAGING, RESTORE_FROM_STREAM /* the disk, and copied meanwhile */ };
+enum restore_from { RESTORE_FROM_DISK = 0, RESTORE_FROM_STAGING, RESTORE_FROM_STREAM /* the disk, and copied meanwhile */,
+                    RESTORE_FROM_PIECES /* put together of several files; also when that failed */ };
 
 struct wire_agent_restore_read {
         struct wire_header header;
@@ -464,7 +493,7 @@ struct wire_agent_restore_read {
         uint32_t ahead;          /* 1: the reading had begun before the program asked */
         int64_t took_ns;         /* reading and checking, whether before the program asked or after */
         uint64_t bytes;
-        char text[WIRE_TEXT];
+        char text[WIRE_TEXT];    /* why it failed; or what this rank does not get, of a checkpoint of other ranks */
 };
 
 struct wire_agent_prefetched { /* how reading ahead went; also when nobody has asked for it yet */

@@ -18,7 +18,7 @@ static const struct {
         { WIRE_REFUSED, 1 }, { WIRE_LAYOUT_REFUSED, 1 }, { WIRE_RESTORE_IMAGE, 3 }, { WIRE_RESULT, 1 }, { WIRE_COMPLETED, 1 },
         { WIRE_RESTORE_TABLE, 1 },
         { WIRE_RUN_BEST, 1 }, { WIRE_RUN_RESULT, 1 }, { WIRE_RUN_RESTORE, 2 }, { WIRE_RUN_USE, 2 }, { WIRE_RUN_COMPLETED, 1 },
-        { WIRE_RUN_PREFETCH, 1 }, { WIRE_AGENT_PREFETCHED, 2 },
+        { WIRE_RUN_PREFETCH, 1 }, { WIRE_RUN_PIECES, 1 }, { WIRE_AGENT_PREFETCHED, 2 },
         { WIRE_AGENT_READY, 2 }, { WIRE_AGENT_RANK, 2 }, { WIRE_AGENT_SAVE_FAILED, 1 }, { WIRE_AGENT_RESTORE_READ, 1 },
         { WIRE_AGENT_RESTORE_DONE, 1 }, { WIRE_AGENT_DIED, 1 }, { WIRE_SCHEDULER_ASK, 2 }, { WIRE_SCHEDULER_ANSWER, 2 },
         { WIRE_SCHEDULER_CLUSTER, 8 }, { WIRE_VERB_ANSWER, 1 },
@@ -68,7 +68,7 @@ START_TEST(every_type_there_is_has_a_name_and_a_size)
                 ck_assert_uint_le(wire_size(type), WIRE_MOST);
                 ck_assert_str_ne(wire_name(type), "unknown message");
         }
-        ck_assert_uint_eq(count, 73);
+        ck_assert_uint_eq(count, 76);
         ck_assert_uint_eq(wire_size(0), 0);
         ck_assert_uint_eq(wire_size(UINT32_MAX), 0);
         ck_assert_str_eq(wire_name(WIRE_HELLO), "HELLO");
