@@ -45,7 +45,7 @@ static int read_table(struct fed *f, const struct wire_restore_table *told, int 
                         return error_system(err, n < 0 ? errno : EPROTO, "the table of tensors cannot be read");
                 have += n > 0 ? (size_t)n : 0;
         }
-        f->fit = (struct fit){f->table, told->count, told->record_bytes, f->checkpoint};
+        f->fit = (struct fit){ f->table, told->count, told->record_bytes, f->checkpoint, 0 };
         return table_check(f->table, told->count, told->record_bytes, told->image_bytes, err);
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "layout.h"
+#include "names.h"
 #include "placement.h"
 
 #define GAP 64 /* what is carried in a row begins at multiples of this, as in a file */
@@ -40,7 +41,7 @@ static int check_missing(const struct layout *l, const struct fit *f, struct sti
         const struct layout_tensor *t;
 
         for (t = l->tensors; t; t = layout_next(t))
-                if (!t->record)
+                if (!t->record && !(f->newcomer && role_is_own(t->tensor.role)))
                         return error_set(err, EPROTO,
                                          "checkpoint %s has no tensor '%s', which the program attached; "
                                          "if it may keep the value it has, set options.allow_missing",
@@ -64,7 +65,7 @@ static int check_kept(const struct layout *l, const struct fit *f, struct stint_
 
 int fit_check(struct layout *l, const struct fit *f, int allow_missing, struct stint_error *err)
 {
-        if (match_records(l, f, err) < 0 || (allow_missing ? check_kept(l, f, err) : check_missing(l, f, err)) < 0)
+        if (match_records(l, f, err) < 0 || (!allow_missing && check_missing(l, f, err) < 0) || check_kept(l, f, err) < 0)
                 return -1;
         if (l->placement && placement_check(l->placement, l, err) < 0)
                 return error_wrap(err, "checkpoint %s", f->checkpoint);

@@ -17,12 +17,13 @@ struct fit {
         uint64_t count;
         uint32_t record_bytes;
         const char *checkpoint; /* its name, for sentences */
+        int newcomer;           /* this rank was not among those that saved it */
 };
 
 /*
  * Finds the record of everything attached, as layout_tensor.record.  -1 when one does not fit, may not come back to
  * where it is now (placement.h), or is missing and may not be: with allow_missing that is one with ->touched, whose
- * value is not its own any more.
+ * value is not its own any more; so it is of what a newcomer's own is (role_is_own).
  */
 int fit_check(struct layout *l, const struct fit *f, int allow_missing, struct stint_error *err);
 

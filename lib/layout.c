@@ -412,7 +412,7 @@ static int write_table(const struct layout *l, int fd, uint32_t record_bytes, st
         return 0;
 }
 
-int layout_table(struct layout *l, uint32_t *record_bytes, struct stint_error *err)
+int layout_list(const struct layout *l, uint32_t *record_bytes, struct stint_error *err)
 {
         const struct layout_tensor *t;
         size_t longest = 0, length;
@@ -431,6 +431,15 @@ int layout_table(struct layout *l, uint32_t *record_bytes, struct stint_error *e
                 close(fd);
                 return -1;
         }
+        return fd;
+}
+
+int layout_table(struct layout *l, uint32_t *record_bytes, struct stint_error *err)
+{
+        const int fd = layout_list(l, record_bytes, err);
+
+        if (fd < 0)
+                return -1;
         l->id++;
         l->dirty = 0;
         return fd;

@@ -83,6 +83,9 @@ int layout_check_image(const void *image, uint64_t image_bytes, uint64_t table_o
  * ENODATA when nothing is attached. */
 int layout_table(struct layout *l, uint32_t *record_bytes, struct stint_error *err);
 
+/* The same for somebody who is to make nothing for it: it counts as no layout. */
+int layout_list(const struct layout *l, uint32_t *record_bytes, struct stint_error *err);
+
 /* Forgets them, so that the same layout can be placed anew. */
 void layout_unplace(struct layout *l);
 

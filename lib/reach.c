@@ -59,7 +59,8 @@ static int say_hello(struct session *s, struct stint_error *err)
         hello.ranks = s->ranks;
         hello.oldest = hello.newest = WIRE_VERSION;
         hello.agree_every = s->agree_every;
-        hello.takes = HELLO_TAKES_AHEAD | HELLO_TAKES_WINDOW | HELLO_TAKES_STREAM | HELLO_TELLS_DEVICES;
+        hello.takes = HELLO_TAKES_AHEAD | HELLO_TAKES_WINDOW | HELLO_TAKES_STREAM | HELLO_TELLS_DEVICES |
+                      HELLO_TAKES_RANKS;
         wire_text(hello.library, sizeof hello.library, stint_version());
         wire_text(hello.program, sizeof hello.program, program_invocation_short_name);
         wire_text(hello.devices, sizeof hello.devices, devices ? devices : "unset");
@@ -87,6 +88,7 @@ static int take_welcome(struct session *s, const void *message, int fd, struct s
                 return -1;
         s->stint = welcome->stint;
         s->over_id = welcome->over_id;
+        s->takes = welcome->takes;
         memcpy(s->dir, welcome->dir, sizeof s->dir);
         return welcome->takes & WELCOME_TAKES_DEVICES ? tell_devices(s, err) : 0;
 }

@@ -25,6 +25,7 @@ struct image {
         char *base;                     /* mapped, unless it was streamed */
         size_t bytes;
         struct fed fed;
+        uint32_t saved_ranks;
         int touched; /* attached memory has been written to */
         int64_t copy_ns;
 };
@@ -52,16 +53,41 @@ static int await_image(struct stint *s, struct image *image, const struct stint_
         return -1;
 }
 
-/* Asks, and asks again when the agent went away and came back. */
-static int ask(struct stint *s, struct image *image, const struct stint_error *forgone, struct stint_error *err)
+/* What is attached, before the question: the agent may have to put it together of what other ranks had. */
+static int say_wanted(struct stint *s, struct stint_error *err)
+{
+        struct wire_wanted m = { 0 };
+        int fd = -1, rc;
+
+        if (!(s->session.takes & WELCOME_TAKES_WANTED))
+                return 0;
+        WIRE_INIT(&m, WIRE_WANTED);
+        m.count = s->layout.count;
+        if (m.count > 0 && (fd = layout_list(&s->layout, &m.record_bytes, err)) < 0)
+                return -1;
+        rc = session_send(&s->session, &m, sizeof m, fd, err);
+        if (fd >= 0)
+                close(fd);
+        return rc;
+}
+
+static int say_question(struct stint *s, struct stint_error *err)
 {
         struct wire_restore m = { 0 };
-        int64_t back_ns;
 
         WIRE_INIT(&m, WIRE_RESTORE);
         m.which = RESTORE_NEWEST;
+        s->session.inbox.saved_ranks = 0;
+        return say_wanted(s, err) < 0 ? -1 : session_send(&s->session, &m, sizeof m, -1, err);
+}
+
+/* Asks, and asks again when the agent went away and came back. */
+static int ask(struct stint *s, struct image *image, const struct stint_error *forgone, struct stint_error *err)
+{
+        int64_t back_ns;
+
         for (;;) {
-                if (session_send(&s->session, &m, sizeof m, -1, err) == 0 && await_image(s, image, forgone, err) == 0)
+                if (say_question(s, err) == 0 && await_image(s, image, forgone, err) == 0)
                         return 0;
                 fed_drop(s, &image->fed);
                 if (err->code != ENOTCONN)
@@ -112,6 +138,7 @@ static int fetch(struct stint *s, struct image *image, const struct stint_error 
         if (ask(s, image, forgone, err) < 0)
                 return -1;
         image->told = inbox->image;
+        image->saved_ranks = inbox->saved_ranks ? inbox->saved_ranks : (uint32_t)s->session.ranks;
         fd = inbox->image_fd;
         inbox->has_image = 0;
         inbox->image_fd = -1;
@@ -136,7 +163,8 @@ static int fetch(struct stint *s, struct image *image, const struct stint_error 
 static int check_fit(struct stint *s, const struct image *image, struct stint_error *err)
 {
         const struct wire_restore_image *told = &image->told;
-        const struct fit fit = {image->base + told->table_offset, told->count, told->record_bytes, told->checkpoint};
+        const struct fit fit = { image->base + told->table_offset, told->count, told->record_bytes, told->checkpoint,
+                                 (uint32_t)s->session.rank >= image->saved_ranks };
         int code;
 
         if (fit_check(&s->layout, &fit, s->allow_missing, err) < 0 ||
@@ -230,6 +258,7 @@ static void settle(struct stint *s, struct image *image)
         s->restored.bytes = told->streamed ? image->fed.carried_bytes : image->bytes;
         if (told->streamed)
                 fed_settle(s, &image->fed);
+        s->restored.saved_ranks = image->saved_ranks;
         s->step = told->step;
         snapshot_landed(&s->snapshot, told->checkpoint_step, told->step);
         if (told->has_best)
@@ -239,6 +268,9 @@ static void settle(struct stint *s, struct image *image)
                     "restored step %" PRId64 " from %s: %" PRIu64 " tensors, %s, copied in %s%s%s", told->step,
                     told->checkpoint, told->count, size_format(bytes, sizeof bytes, (int64_t)told->image_bytes),
                     duration_format(took, sizeof took, image->copy_ns), *told->text ? "; " : "", told->text);
+        if (image->saved_ranks != (uint32_t)s->session.ranks)
+                session_log(&s->session, STINT_LOG_DEBUG, "rank %d of %d has its state from what %u ranks had saved",
+                            s->session.rank, s->session.ranks, image->saved_ranks);
         if (s->layout.carried)
                 session_log(&s->session, STINT_LOG_DEBUG,
                             "tensors of the checkpoint that are not attached yet, and are carried along: %" PRIu64,

@@ -15,6 +15,7 @@ struct restored {
         void *image; /* as long as tensors in it are carried along; NULL: none are */
         size_t bytes;
         int asked;   /* this process has asked what there is to restore */
+        uint32_t saved_ranks; /* how many ranks saved what was restored; 0: nothing was */
 };
 
 /* stint_restore.  Every rank calls it. */

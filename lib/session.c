@@ -238,6 +238,9 @@ static void sort_message(struct session *s, const void *message, int *fd)
                 keep_fd(&inbox->ahead_fd, fd);
                 inbox->has_ahead = inbox->ahead_fd >= 0;
                 break;
+        case WIRE_RESTORE_RANKS:
+                inbox->saved_ranks = ((const struct wire_restore_ranks *)message)->saved;
+                break;
         case WIRE_RESTORE_TABLE: /* a stream before it was given up */
                 memcpy(&inbox->table, message, sizeof inbox->table);
                 keep_fd(&inbox->table_fd, fd);

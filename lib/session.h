@@ -29,6 +29,7 @@ struct session_inbox {
         struct wire_places places; /* with places_fd */
         struct wire_window window; /* with window_fd */
         struct wire_restore_image image;
+        uint32_t saved_ranks; /* of the image, where those were others; 0: as many as there are now */
         struct wire_restore_table table; /* what the stream will be of */
         struct wire_restore_stream stream;
         struct wire_layout_refused refused_layout;
@@ -47,6 +48,7 @@ struct session {
         uint32_t mail;            /* the mail counter up to which the socket was read */
         uint32_t connects;        /* how often an agent has welcomed us */
         uint32_t over_id;         /* saves up to this one were over when it did */
+        uint32_t takes;           /* what the agent knows beyond what all do: WELCOME_TAKES_... */
         uint32_t stint;           /* which stint of the run the agent says this is */
         int64_t look_ns;          /* when to look at the socket next, whatever the mail counter says */
         int64_t retry_ns, backoff_ns;

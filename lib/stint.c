@@ -245,6 +245,11 @@ int stint_restore_model(struct stint *s, const char *dir, enum stint_which which
         return absent(s) ? STINT_FRESH : model_restore(s, dir, which, step);
 }
 
+int stint_saved_ranks(const struct stint *s)
+{
+        return absent(s) ? 0 : (int)s->restored.saved_ranks;
+}
+
 /* ---- training ------------------------------------------------------------------------------------------------- */
 
 int stint_step(struct stint *s, int64_t step)

@@ -144,8 +144,13 @@ struct stint_tensor {
         enum stint_device device;
         int ndim;
         int64_t shape[STINT_MAX_DIMS];          /* elements in each dimension */
-        int64_t global_shape[STINT_MAX_DIMS];   /* all zero: not a piece of a larger array */
-        int64_t global_offset[STINT_MAX_DIMS];  /* where this piece begins in the larger array, in elements */
+        /*
+         * Of a piece of a larger array, which the ranks have among them: the shape of that, and where in it the piece
+         * begins, in elements.  All zero: it is no piece.  What is said here lets the run go on with another number of
+         * ranks, or with other pieces; the pieces of all ranks cover the array exactly.
+         */
+        int64_t global_shape[STINT_MAX_DIMS];
+        int64_t global_offset[STINT_MAX_DIMS];
 };
 
 /*
@@ -286,10 +291,21 @@ STINT_API int stint_restore_model(struct stint *, const char *dir, enum stint_wh
  * A tensor that the checkpoint has and the program has not attached is carried along in later checkpoints until it is
  * attached.
  *
+ * The checkpoint may be of another number of ranks than there are now.  Pieces of larger arrays come back in whatever
+ * pieces are attached; what is no piece must have been the same on all ranks, unless its role is rng, rng of a device or
+ * data: those are a rank's own, and a rank that there was not keeps what it has.  stint_saved_ranks tells.
+ *
  * In a run that is complete already *step is its last step, so the loop makes no step: state that is allocated in the
  * first step does not exist then.
  */
 STINT_API int stint_restore(struct stint *, int64_t *step);
+
+/*
+ * How many ranks had saved what stint_restore put back: options.ranks as a rule, and another number where the program
+ * was started with more ranks, or fewer.  What is a rank's own is to be divided anew then: its position in the data
+ * first of all.  0 when nothing was restored.  docs/ranks.md has the rules.  Local.
+ */
+STINT_API int stint_saved_ranks(const struct stint *);
 
 /*
  * The safe point: everything attached is consistent and belongs to `step` steps done.  Steps are counted over the whole
