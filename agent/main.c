@@ -209,6 +209,9 @@ static int on_message(void *arg, const struct wire_header *m)
                 watch_result(&a->watch, (const struct wire_run_result *)m);
                 daemon_line_result(&a->daemon, (const struct wire_run_result *)m);
                 break;
+        case WIRE_RUN_PIECES:
+                restoring_pieces(&a->ranks, (const struct wire_run_pieces *)m);
+                break;
         case WIRE_RUN_RESTORE:
                 restoring_read(&a->ranks, (const struct wire_run_restore *)m);
                 break;

@@ -65,6 +65,7 @@ void rank_release(struct rank *rank)
         if (*at)
                 *at = rank->next;
         restoring_drop(rank);
+        attached_drop(&rank->attached);
         staging_drop(rank->lent);
         leave_staging(rank, rank->staging);
         leave_staging(rank, rank->second);
@@ -218,7 +219,7 @@ static void welcome(struct rank *rank, int page_fd)
         wire_text(m.run_id, sizeof m.run_id, r->run_id);
         wire_text(m.dir, sizeof m.dir, r->dir);
         m.over_id = r->over_id;
-        m.takes = WELCOME_TAKES_DEVICES;
+        m.takes = WELCOME_TAKES_DEVICES | WELCOME_TAKES_WANTED;
         rank->word_id = r->over_id; /* other ranks may still act on it: this one is not to wait for it then */
         rank_send(rank, &m, page_fd);
 }
@@ -328,6 +329,9 @@ static void on_message(struct peer *peer, const struct wire_header *m, int *fd)
         case WIRE_LAYOUT:
                 layouts_take(rank, (const struct wire_layout *)m, fd);
                 break;
+        case WIRE_WANTED:
+                attached_take(&rank->attached, (const struct wire_wanted *)m, fd);
+                break;
         case WIRE_RESTORE:
                 restoring_ask(rank, (const struct wire_restore *)m);
                 break;
@@ -383,6 +387,7 @@ void ranks_add(struct ranks *r, int fd, pid_t pid)
         }
         rank->ranks = r;
         rank->rank = -1;
+        rank->attached.fd = -1;
         rank->since_ns = clock_now();
         if (peer_open(&rank->peer, r->loop, fd, pid, on_message, on_gone, on_closed, &err) < 0) {
                 log_error("%s", err.text);

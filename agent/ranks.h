@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 #include <uv.h>
+#include "attached.h"
 #include "control.h"
 #include "coordinator.h"
 #include "peer.h"
@@ -23,6 +24,7 @@ struct writer;
 struct reader;
 struct prefetch;
 struct recall;
+struct gathered;
 struct passage;
 
 /* What was known when a write began, to see what it takes from training. */
@@ -87,6 +89,8 @@ struct rank {
         uint32_t read_ahead;           /* one of them was begun before the program asked */
         struct staging *lent;          /* what the program was given is in that, which stays as it is meanwhile */
         struct wire_run_restore wanted; /* what that is an answer to */
+        struct wire_run_pieces pieces;  /* what the whole checkpoint is made of that is read next */
+        struct attached attached;       /* by its program, when it asked */
 };
 
 /* What its checkpoints look like: of the first image, or of the one that there is no memory for.  NULL: no layout yet. */
@@ -118,6 +122,7 @@ struct ranks {
         struct prefetch *prefetch; /* images for ranks that have not come yet */
         struct recall *recall;     /* staging of ranks that went away */
         struct spare *spare;       /* memory for the first that is streamed */
+        struct gathered *gathered; /* what is known of a checkpoint of other ranks, while somebody of here reads it */
 
         char dir[RUNDIR_PATH];
         char run_id[SEAL_RUN_ID];

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "assembly.h"
 #include "blocks.h"
 #include "channel.h"
 #include "clock.h"
@@ -328,6 +329,7 @@ void reader_free(struct reader *r)
         if (r->ring_fd >= 0)
                 close(r->ring_fd);
         feed_free(r->feed);
+        assembly_free(r->assembly);
         staging_drop(r->staging);
         free(r);
 }

@@ -15,6 +15,7 @@
 #include "work.h"
 
 struct feed;
+struct assembly;
 
 struct reader {
         struct work work;
@@ -37,6 +38,7 @@ struct reader {
         atomic_int at_disk;           /* the file is being read, and not what staging may have of it */
         _Atomic uint64_t read_bytes;  /* so far, into memory */
         int fd; /* the image, in memory that can neither shrink nor grow; -1 and err when it failed */
+        struct assembly *assembly; /* the image is no file's: it is put together (assembly.h); NULL: it is */
         int recalled; /* 1: that is the staging's, which must be held as long as the image is in use */
         struct feed *feed; /* opened, instead of fd */
         int brought;           /* reader_bring was started: the loop's thread's */

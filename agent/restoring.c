@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "assembly.h"
+#include "durable.h"
 #include "fault.h"
 #include "feed.h"
 #include "log.h"
@@ -47,6 +49,8 @@ void restoring_done(struct rank *rank, const struct wire_restore_done *m)
         coordinator_send(rank->ranks->run, &done);
 }
 
+static void on_read(struct work *work);
+
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 /* reader is NULL when it did not come to that. */
@@ -56,27 +60,15 @@ static void report(struct rank *rank, const struct stint_error *err, const struc
 
         WIRE_INIT(&m, WIRE_AGENT_RESTORE_READ);
         if (reader) {
-                m.from = reader->recalled   ? RESTORE_FROM_STAGING
+                m.from = reader->assembly   ? RESTORE_FROM_PIECES
+                         : reader->recalled ? RESTORE_FROM_STAGING
                          : reader->streamed ? RESTORE_FROM_STREAM
                                             : RESTORE_FROM_DISK;
                 m.took_ns = reader->took_ns;
                 m.bytes = reader->file_bytes;
         }
-        wire_text(m.text, sizeof m.text, err->text);
+        wire_text(m.text, sizeof m.text, !err->code && reader && reader->assembly ? reader->assembly->said : err->text);
         coordinator_send(rank->ranks->run, &m);
-}
-
-/* What was read is held back for the other ranks; what was not is told. */
-static void take(struct rank *rank, struct reader *reader)
-{
-        const struct stint_error fine = { 0 };
-
-        report(rank, reader_holds(reader) ? &fine : &reader->err, reader);
-        if (!reader_holds(reader)) {
-                reader_free(reader);
-                return;
-        }
-        rank->image = reader;
 }
 
 static void await(struct rank *rank, struct reader *reader)
@@ -85,7 +77,102 @@ static void await(struct rank *rank, struct reader *reader)
         rank->jobs++;
 }
 
-static void on_read(struct work *work);
+/* ---- of other ranks, or in other pieces -------------------------------------------------------------------------- */
+
+/* `stint run` has told what all of it is. */
+static int is_known(const struct rank *rank, const struct wire_run_restore *m)
+{
+        return rank->pieces.saved != 0 && strcmp(rank->pieces.checkpoint, m->checkpoint) == 0;
+}
+
+static int is_of_other_ranks(const struct rank *rank, const struct wire_run_restore *m)
+{
+        return is_known(rank, m) && rank->pieces.saved != m->ranks;
+}
+
+/* A job that puts its image together; NULL when this cannot be. */
+static struct reader *new_assembly(struct rank *rank, const struct wire_run_restore *m, struct stint_error *err)
+{
+        struct reader *reader;
+
+        if (!(rank->takes & HELLO_TAKES_RANKS)) {
+                error_set(err, EPROTO, "the libstint of this program takes only what as many ranks have saved");
+                return NULL;
+        }
+        reader = reader_new(rank->ranks->dir, m->checkpoint, rank->ranks->run_id, err);
+        if (!reader)
+                return NULL;
+        reader->rank = (uint32_t)rank->rank;
+        reader->ranks = m->ranks;
+        reader->checkpoint_step = m->checkpoint_step;
+        if (assembly_prepare(reader, &rank->ranks->gathered, &rank->pieces, m->ranks, &rank->attached, err) == 0)
+                return reader;
+        reader_free(reader);
+        return NULL;
+}
+
+static void start_assembly(struct rank *rank, const struct wire_run_restore *m)
+{
+        struct stint_error err = { 0 };
+        struct reader *reader = new_assembly(rank, m, &err);
+
+        rank->read_ahead = 0;
+        if (!reader) {
+                report(rank, &err, NULL);
+                return;
+        }
+        reader->owner = rank;
+        await(rank, reader);
+        work_start(rank->ranks->loop, NULL, &reader->work, assembly_run, on_read);
+}
+
+/* A file of this rank's own, whose arrays its program has cut otherwise since: the table is in memory already. */
+static int is_cut_otherwise(const struct rank *rank, const struct reader *reader)
+{
+        const struct seal *seal = &reader->seal;
+        const uint64_t bytes = seal->table_count * seal->record_bytes;
+        void *table;
+        int rc;
+
+        if (!is_known(rank, &rank->wanted) || reader->assembly || reader->streamed || !reader_holds(reader))
+                return 0;
+        table = malloc(bytes + 1);
+        rc = table && durable_pread(reader->fd, table, bytes, (off_t)seal->table_offset, reader->path, NULL) == 0 &&
+             attached_is_cut_otherwise(&rank->attached, table, seal->table_count, seal->record_bytes);
+        free(table);
+        return rc;
+}
+
+static int stream_is_cut_otherwise(const struct rank *rank, const struct feed *feed)
+{
+        return is_known(rank, &rank->wanted) &&
+               attached_is_cut_otherwise(&rank->attached, feed->table, feed->seal.table_count, feed->seal.record_bytes);
+}
+
+static void put_together_instead(struct rank *rank, struct reader *reader)
+{
+        reader_free(reader);
+        start_assembly(rank, &rank->wanted);
+}
+
+/* ---- what became of it ------------------------------------------------------------------------------------------- */
+
+/* What was read is held back for the other ranks; what was not is told. */
+static void take(struct rank *rank, struct reader *reader)
+{
+        const struct stint_error fine = { 0 };
+
+        if (is_cut_otherwise(rank, reader)) {
+                put_together_instead(rank, reader);
+                return;
+        }
+        report(rank, reader_holds(reader) ? &fine : &reader->err, reader);
+        if (!reader_holds(reader)) {
+                reader_free(reader);
+                return;
+        }
+        rank->image = reader;
+}
 
 static int takes_stream(const struct rank *rank)
 {
@@ -120,6 +207,8 @@ static void on_read(struct work *work)
         rank->reader = NULL;
         if (rank->gone)
                 reader_free(reader);
+        else if (reader->feed && !reader->brought && stream_is_cut_otherwise(rank, reader->feed))
+                put_together_instead(rank, reader);
         else if (reader->feed && !reader->brought)
                 bring(rank, reader);
         else
@@ -129,7 +218,7 @@ static void on_read(struct work *work)
 
 void restoring_gone(struct rank *rank)
 {
-        if (rank->reader && rank->reader->brought)
+        if (rank->reader && (rank->reader->brought || rank->reader->assembly))
                 reader_stop(rank->reader);
 }
 
@@ -156,13 +245,30 @@ static void start_reader(struct rank *rank, const struct wire_run_restore *m)
         work_start(rank->ranks->loop, NULL, &reader->work, recall_run, on_read);
 }
 
+void restoring_pieces(struct ranks *r, const struct wire_run_pieces *m)
+{
+        struct rank *rank = ranks_connected(r, m->rank);
+
+        if (rank)
+                rank->pieces = *m;
+}
+
+/* ---- which way --------------------------------------------------------------------------------------------------- */
+
 /* From the memory into which it was read ahead, or is about to be; else from the disk, streamed. */
 static void read_image(struct rank *rank, const struct wire_run_restore *m)
 {
         int at_work = 0;
-        struct reader *reader = prefetch_take(rank->ranks->prefetch, m, takes_stream(rank), rank, on_read, &at_work);
+        struct reader *reader;
 
         rank->wanted = *m;
+        if (is_of_other_ranks(rank, m)) {
+                prefetch_drop(rank->ranks->prefetch, rank->rank);
+                spare_drop(rank->ranks->spare);
+                start_assembly(rank, m);
+                return;
+        }
+        reader = prefetch_take(rank->ranks->prefetch, m, takes_stream(rank), rank, on_read, &at_work);
         rank->read_ahead = reader != NULL;
         if (!reader) {
                 start_reader(rank, m);
@@ -221,6 +327,14 @@ void restoring_read(struct ranks *r, const struct wire_run_restore *m)
         read_image(rank, m);
 }
 
+static void say_ranks(struct rank *rank, uint32_t saved)
+{
+        struct wire_restore_ranks m = { .saved = saved };
+
+        WIRE_INIT(&m, WIRE_RESTORE_RANKS);
+        rank_send(rank, &m, -1);
+}
+
 static void hand_over(struct rank *rank, const struct wire_run_use *m)
 {
         const struct wire_run_best *best = &rank->ranks->best;
@@ -241,6 +355,8 @@ static void hand_over(struct rank *rank, const struct wire_run_use *m)
                 set_best(&image, m->best_value, m->best_goal, m->best_name);
         else if (best->goal)
                 set_best(&image, best->value, best->goal, best->name);
+        if (rank->image->assembly)
+                say_ranks(rank, rank->image->assembly->gathered->told.saved);
         rank_send(rank, &image, rank->image->fd);
         if (rank->image->recalled) {
                 staging_drop(rank->lent);

@@ -12,7 +12,9 @@
 void restoring_ask(struct rank *rank, const struct wire_restore *m);
 void restoring_done(struct rank *rank, const struct wire_restore_done *m);
 
-/* `stint run` says which checkpoint to read, or that there is none; and later that every rank has read it. */
+/* `stint run` says what the next checkpoint is made of, and which it is, or that there is none; and later that every
+ * rank has read it. */
+void restoring_pieces(struct ranks *r, const struct wire_run_pieces *m);
 void restoring_read(struct ranks *r, const struct wire_run_restore *m);
 void restoring_use(struct ranks *r, const struct wire_run_use *m);
 
