@@ -14,19 +14,14 @@
 #include "run_checkpoints.h"
 #include "run_story.h"
 
-enum candidate_choice candidates_choose(const struct catalog *c, size_t *at, const char *run_id, uint32_t ranks,
-                                        int landed, char *text, size_t size)
+enum candidate_choice candidates_choose(const struct catalog *c, size_t *at, const char *run_id, int landed,
+                                        char *text, size_t size)
 {
         for (; *at < c->whole; (*at)++) {
                 const struct catalog_entry *e = &c->entries[*at];
 
-                if (strcmp(e->manifest.run_id, run_id) != 0)
-                        continue;
-                if (e->manifest.ranks == ranks)
+                if (strcmp(e->manifest.run_id, run_id) == 0)
                         return CHOICE_READ;
-                snprintf(text, size, "%s was saved by %u ranks, and this program has %u; start it with %u", e->name,
-                         e->manifest.ranks, ranks, e->manifest.ranks);
-                return CHOICE_FAILED;
         }
         if (!landed && c->whole == 0)
                 return CHOICE_FRESH;

@@ -29,12 +29,12 @@ struct candidates {
 enum candidate_choice { CHOICE_READ, CHOICE_FRESH, CHOICE_FAILED };
 
 /*
- * What to do with the candidates from c->entries[*at] on, for a program of that run with so many ranks: moves *at over
- * those that cannot be meant.  landed: the run has had a checkpoint before, so none is no fresh start.  text (size
+ * What to do with the candidates from c->entries[*at] on, for a program of that run: moves *at over those that cannot be
+ * meant.  Whether a checkpoint of other ranks can be used, their agents say when they read it.  landed: the run has had a checkpoint before, so none is no fresh start.  text (size
  * bytes) says why CHOICE_FAILED.  Pure.
  */
-enum candidate_choice candidates_choose(const struct catalog *c, size_t *at, const char *run_id, uint32_t ranks,
-                                        int landed, char *text, size_t size);
+enum candidate_choice candidates_choose(const struct catalog *c, size_t *at, const char *run_id, int landed,
+                                        char *text, size_t size);
 
 /* -1: no memory. */
 int candidates_init(struct candidates *c, struct run *r);

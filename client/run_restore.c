@@ -139,17 +139,44 @@ static void start_work(struct run *r, void (*does)(void *arg), void (*done)(void
 
 /* ---- one candidate --------------------------------------------------------------------------------------------- */
 
+static int is_of_other_ranks(const struct restore *s)
+{
+        return candidates_at(&s->candidates)->manifest.ranks != s->ranks;
+}
+
+/* What all of it is, for agents that need more than one rank's file of it. */
+static int describe_pieces(struct restore *s)
+{
+        const struct catalog_entry *e = candidates_at(&s->candidates);
+        struct seal_sum *sums = calloc(e->manifest.ranks, sizeof *sums);
+        uint32_t i;
+
+        s->pieces = (struct wire_run_pieces){ .saved = e->manifest.ranks, .bytes = manifest_bytes(&e->manifest) };
+        if (sums == NULL)
+                return -1;
+        for (i = 0; i < e->manifest.ranks; i++)
+                sums[i] = (struct seal_sum){ e->manifest.rank[i].file_bytes, e->manifest.rank[i].root };
+        s->pieces.sums = seal_sums(sums, e->manifest.ranks);
+        free(sums);
+        WIRE_INIT(&s->pieces, WIRE_RUN_PIECES);
+        wire_text(s->pieces.checkpoint, sizeof s->pieces.checkpoint, e->name);
+        return 0;
+}
+
 static void let_rank_read(struct run *r, uint32_t rank)
 {
-        const struct restore *s = &r->restore;
+        struct restore *s = &r->restore;
         const struct catalog_entry *e = candidates_at(&s->candidates);
         struct wire_run_restore m = { .status = RESTORE_IMAGE, .ranks = s->ranks, .checkpoint_step = e->step };
 
         WIRE_INIT(&m, WIRE_RUN_RESTORE);
         wire_text(m.checkpoint, sizeof m.checkpoint, e->name);
-        m.rank = (int32_t)rank;
-        m.file_bytes = e->manifest.rank[rank].file_bytes;
-        m.root = e->manifest.rank[rank].root;
+        m.rank = s->pieces.rank = (int32_t)rank;
+        if (!is_of_other_ranks(s)) {
+                m.file_bytes = e->manifest.rank[rank].file_bytes;
+                m.root = e->manifest.rank[rank].root;
+        }
+        send_to_rank(r, rank, &s->pieces, sizeof s->pieces);
         send_to_rank(r, rank, &m, sizeof m);
 }
 
@@ -158,7 +185,14 @@ static void read_candidate(struct run *r)
         struct restore *s = &r->restore;
         uint32_t i;
 
+        if (describe_pieces(s) != 0) {
+                fail_all(r, ENOMEM, "no memory");
+                return;
+        }
         listen_anew(s, RESTORING_READING);
+        json_decref(s->left_out);
+        s->left_out = NULL;
+        s->misfit = 0;
         s->bytes = 0;
         s->read_ns = 0;
         s->prefetched = s->staged = s->streamed = 0;
@@ -172,8 +206,7 @@ static void try_candidate(struct run *r)
         char text[WIRE_TEXT];
         int landed = r->past.ever_landed || r->landed_step >= 0 || json_array_size(c->passed_over) > 0;
 
-        switch (candidates_choose(&c->catalog, &c->at, r->identity.run_id, r->restore.ranks, landed, text,
-                                  sizeof text)) {
+        switch (candidates_choose(&c->catalog, &c->at, r->identity.run_id, landed, text, sizeof text)) {
         case CHOICE_READ:
                 read_candidate(r);
                 break;
@@ -239,6 +272,25 @@ static void use_candidate(struct run *r)
 
 /* ---- the run goes on from it ----------------------------------------------------------------------------------- */
 
+/* Told beside the rest where the ranks are others. */
+static void tell_ranks(struct run *r)
+{
+        struct restore *s = &r->restore;
+        const struct catalog_entry *e = candidates_at(&s->candidates);
+        json_t *sentence;
+        size_t i;
+
+        if (!is_of_other_ranks(s))
+                return;
+        story_note(r, "ranks_changed",
+                   json_pack("{s:s, s:i, s:i, s:O*}", "checkpoint", e->name, "saved", (int)e->manifest.ranks, "ranks",
+                             (int)s->ranks, "left_out", s->left_out));
+        log_notice("stint %u: restored on %u rank%s what %u rank%s had saved", r->stint, s->ranks,
+                   s->ranks == 1 ? "" : "s", e->manifest.ranks, e->manifest.ranks == 1 ? "" : "s");
+        json_array_foreach(s->left_out, i, sentence)
+                log_notice("stint %u: %s", r->stint, json_string_value(sentence));
+}
+
 static void go_on_from(struct run *r, const struct wire_agent_restore_done *m)
 {
         struct restore *s = &r->restore;
@@ -264,6 +316,7 @@ static void go_on_from(struct run *r, const struct wire_agent_restore_done *m)
                    : prefetched ? ", read ahead"
                    : streamed   ? ", streamed"
                                 : "");
+        tell_ranks(r);
         memset(s->asking, 0, s->ranks);
         listen_anew(s, RESTORING_ASKING);
         candidates_supersede_newer(&s->candidates);
@@ -355,10 +408,29 @@ void restore_ask(struct run *r, const struct wire_agent_restore_ask *m)
         choose_when_all_ask(r);
 }
 
+/* It holds, and an older one would be refused for the same reason. */
+static void refuse_misfit(struct run *r)
+{
+        const struct catalog_entry *e = candidates_at(&r->restore.candidates);
+        char text[sizeof r->restore.text + 256];
+
+        if (is_of_other_ranks(&r->restore))
+                snprintf(text, sizeof text, "%s was saved by %u rank%s, and this program has %u: %s; start it with %u",
+                         e->name, e->manifest.ranks, e->manifest.ranks == 1 ? "" : "s", r->restore.ranks,
+                         r->restore.text, e->manifest.ranks);
+        else
+                snprintf(text, sizeof text, "%s does not fit this program: %s", e->name, r->restore.text);
+        fail_all(r, EPROTO, text);
+}
+
 static void candidate_failed(struct run *r)
 {
         struct restore *s = &r->restore;
 
+        if (s->code != EBADMSG && s->misfit) {
+                refuse_misfit(r);
+                return;
+        }
         log_warning("stint %u: %s is not used: %s; the next older one is tried", r->stint,
                     candidates_at(&s->candidates)->name, s->text);
         if (s->code == EBADMSG) {
@@ -382,6 +454,17 @@ static void all_have_read(struct run *r)
                 candidate_failed(r);
 }
 
+#define LEFT_OUT_MOST 16 /* sentences of ranks that are kept */
+
+static void leave_out(struct restore *s, const struct wire_agent_restore_read *m)
+{
+        if (m->text[0] == '\0' || json_array_size(s->left_out) >= LEFT_OUT_MOST)
+                return;
+        if (s->left_out == NULL)
+                s->left_out = json_array();
+        json_array_append_new(s->left_out, json_string(m->text));
+}
+
 void restore_read(struct run *r, const struct wire_agent_restore_read *m)
 {
         struct restore *s = &r->restore;
@@ -392,6 +475,9 @@ void restore_read(struct run *r, const struct wire_agent_restore_read *m)
                 refuse(r, m->rank, m->text);
         if (s->state != RESTORING_READING)
                 return;
+        if (m->code == 0)
+                leave_out(s, m);
+        s->misfit |= m->code == EPROTO && (is_of_other_ranks(s) || m->from == RESTORE_FROM_PIECES);
         s->bytes += m->bytes;
         s->prefetched += m->ahead != 0;
         s->staged += m->from == RESTORE_FROM_STAGING;
@@ -470,5 +556,6 @@ void restore_fini(struct restore *s)
         candidates_fini(&s->candidates);
         free(s->asking);
         free(s->heard);
+        json_decref(s->left_out);
         *s = (struct restore){ 0 };
 }

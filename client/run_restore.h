@@ -26,12 +26,15 @@ struct restore {
         int code;                   /* worst answer of this state: EBADMSG before others */
         char text[WIRE_TEXT];
         struct candidates candidates;
+        struct wire_run_pieces pieces; /* of the one that is read */
         int abandoned;              /* a rank went away meanwhile: once the others have answered, all begins anew */
         int64_t began_ns, asked_ns; /* the first has asked; all have */
         int64_t wait_ns, read_ns;   /* from then until the images were handed over; the longest reading, ahead or not */
         uint32_t prefetched, staged, streamed; /* how many ranks' images were read ahead; were still in staging; were
                                                   copied while they were read */
         uint64_t bytes;
+        int misfit;       /* an agent found that this program cannot have the checkpoint, which holds */
+        json_t *left_out; /* what ranks do not get of a checkpoint of other ranks: sentences, the first few; NULL: none */
 };
 
 /* Messages of agents. */
