@@ -24,6 +24,7 @@
 
 struct settings {
         int64_t steps, leave_at; /* saves there and goes; -1: never */
+        int64_t rows;            /* of the matrix that is in rows: how large all of it is */
         long step_us;
         int hole;       /* rank 1 says that it has one row less than it should */
         int differs;    /* what is in no pieces is not the same on all ranks */
@@ -77,9 +78,10 @@ static void allocate(struct part *p)
         p->values = calloc((size_t)p->n + 1, sizeof *p->values);
 }
 
-static void make_parts(struct state *s, int turned)
+static void make_parts(struct state *s, const struct settings *set)
 {
-        const int64_t rows[] = { 137, 24 }, columns[] = { 18, 241 }, blocks[] = { 12, 30, 14 }, vector[] = { VECTOR };
+        const int64_t rows[] = { set->rows, 24 }, columns[] = { 18, 241 }, blocks[] = { 12, 30, 14 }, vector[] = { VECTOR };
+        const int cut = set->turned;
         int down = 1;
 
         while ((down + 1) * (down + 1) <= s->ranks)
@@ -87,7 +89,7 @@ static void make_parts(struct state *s, int turned)
         while (s->ranks % down)
                 down--;
         s->rows = make_part("model/rows", 2, rows);
-        divide(rows[turned], s->rank, s->ranks, &s->rows.offset[turned], &s->rows.shape[turned]);
+        divide(rows[cut], s->rank, s->ranks, &s->rows.offset[cut], &s->rows.shape[cut]);
         s->columns = make_part("model/columns", 2, columns);
         divide(columns[1], s->rank, s->ranks, &s->columns.offset[1], &s->columns.shape[1]);
         s->blocks = make_part("optimizer/blocks", 3, blocks);
@@ -282,7 +284,7 @@ static void parse(struct settings *set, int argc, char **argv)
 {
         int i;
 
-        *set = (struct settings){ .steps = 40, .step_us = 2000, .leave_at = -1 };
+        *set = (struct settings){ .steps = 40, .rows = 137, .step_us = 2000, .leave_at = -1 };
         for (i = 1; i < argc; i++) {
                 const char *value = i + 1 < argc ? argv[i + 1] : "0";
 
@@ -296,6 +298,8 @@ static void parse(struct settings *set, int argc, char **argv)
                         set->late = 1;
                 else if (!strcmp(argv[i], "--steps"))
                         set->steps = atoll(value), i++;
+                else if (!strcmp(argv[i], "--rows"))
+                        set->rows = atoll(value), i++;
                 else if (!strcmp(argv[i], "--leave-at"))
                         set->leave_at = atoll(value), i++;
                 else if (!strcmp(argv[i], "--step-us"))
@@ -323,7 +327,7 @@ int main(int argc, char **argv)
         stint_mpi_options(&options, &mpi, MPI_COMM_WORLD);
 #endif
         parse(&set, argc, argv);
-        make_parts(&s, set.turned);
+        make_parts(&s, &set);
         begin_part(&s.rows);
         begin_part(&s.columns);
         begin_part(&s.blocks);
