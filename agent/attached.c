@@ -37,11 +37,19 @@ static const struct table_record *record_at(const struct records *r, uint64_t i)
         return (const struct table_record *)(const void *)(r->at + i * r->record_bytes);
 }
 
+static size_t room_for_name(const struct records *r)
+{
+        return r->record_bytes - TABLE_RECORD_FIXED;
+}
+
+static int is_name(const struct records *r, const struct table_record *record)
+{
+        return strnlen(record->name, room_for_name(r)) < room_for_name(r);
+}
+
 static int has_name(const struct records *r, uint64_t i, const char *name)
 {
-        const size_t room = r->record_bytes - TABLE_RECORD_FIXED;
-
-        return i < r->count && strncmp(record_at(r, i)->name, name, room) == 0 && strnlen(name, room) < room;
+        return i < r->count && is_name(r, record_at(r, i)) && strcmp(record_at(r, i)->name, name) == 0;
 }
 
 /* As a rule the same program made both tables, and the record is where it was before. */
@@ -64,6 +72,13 @@ static int same_piece(const struct table_record *a, const struct table_record *b
                memcmp(a->global_offset, b->global_offset, sizeof a->global_offset) == 0;
 }
 
+/* As STINT_REPLICATED has it in the files of all ranks but the first. */
+static int is_elsewhere(const struct table_record *r)
+{
+        return (r->flags & TABLE_SHARD) && r->ndim > 0 && r->ndim <= STINT_MAX_DIMS && r->shape[0] == 0 &&
+               memcmp(r->shape, r->shape + 1, (r->ndim - 1) * sizeof r->shape[0]) == 0;
+}
+
 static int compare(const struct records *mine, const struct records *file)
 {
         const struct table_record *w, *r;
@@ -71,12 +86,13 @@ static int compare(const struct records *mine, const struct records *file)
 
         for (i = 0; i < mine->count; i++) {
                 w = record_at(mine, i);
-                if (!(w->flags & TABLE_SHARD))
-                        continue;
-                if (strnlen(w->name, mine->record_bytes - TABLE_RECORD_FIXED) == mine->record_bytes - TABLE_RECORD_FIXED)
-                        return 0; /* no table at all, which its reader says */
-                r = find(file, w->name, i);
-                if (r && !same_piece(w, r))
+                r = is_name(mine, w) ? find(file, w->name, i) : NULL;
+                if (r && ((w->flags | r->flags) & TABLE_SHARD) && !same_piece(w, r))
+                        return 1;
+        }
+        for (i = 0; i < file->count; i++) {
+                r = record_at(file, i);
+                if (is_elsewhere(r) && is_name(file, r) && !find(mine, r->name, i))
                         return 1;
         }
         return 0;
@@ -100,7 +116,11 @@ int attached_is_cut_otherwise(const struct attached *a, const void *table, uint6
         void *memory;
         int rc;
 
-        if (mine.count == 0 || count == 0 || record_bytes <= TABLE_RECORD_FIXED || record_bytes % 8 || !is_sealed(a))
+        if (count == 0 || record_bytes <= TABLE_RECORD_FIXED || record_bytes % 8)
+                return 0;
+        if (mine.count == 0)
+                return compare(&mine, &file);
+        if (!is_sealed(a))
                 return 0;
         memory = mmap(NULL, bytes, PROT_READ, MAP_SHARED, a->fd, 0);
         if (memory == MAP_FAILED)

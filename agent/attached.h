@@ -20,7 +20,7 @@ void attached_drop(struct attached *a);
 
 /*
  * 1 when one of its pieces of a larger array is another piece in this table of a checkpoint file, which the program
- * would refuse as it is.  The table need not hold.
+ * would refuse as it is, or when the file mentions a tensor whose bytes are in that of rank 0.  The table need not hold.
  */
 int attached_is_cut_otherwise(const struct attached *a, const void *table, uint64_t count, uint32_t record_bytes);
 

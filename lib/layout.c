@@ -211,14 +211,29 @@ static void clear_behind(int64_t *values, int ndim)
                 values[ndim] = 0;
 }
 
+/* It becomes the piece that is the whole; of ranks but the first it is in their files as a piece without elements. */
+static int replicate(const struct layout *l, const char *name, struct layout_tensor *t, struct stint_error *err)
+{
+        struct stint_tensor *own = &t->tensor;
+
+        if (any_set(own->global_shape) || any_set(own->global_offset))
+                return error_set(err, EINVAL,
+                                 "tensor '%s' is a piece of a larger array (global_shape), and said to be the same on all "
+                                 "ranks (STINT_REPLICATED): it is one or the other", name);
+        memcpy(own->global_shape, own->shape, sizeof own->global_shape);
+        t->elsewhere = l->rank > 0 && own->ndim > 0 && t->bytes > 0;
+        return 0;
+}
+
 /* Checks what the program says of a tensor, and fills what follows from it. */
-static int understand(const char *name, const struct stint_tensor *given, struct layout_tensor *t,
-                      struct stint_error *err)
+static int understand(const struct layout *l, const char *name, const struct stint_tensor *given,
+                      struct layout_tensor *t, struct stint_error *err)
 {
         struct stint_tensor *own = &t->tensor;
 
         memset(t, 0, sizeof *t);
         *own = *given;
+        own->role = layout_role(given->role);
         if (!dtype_size(own->dtype))
                 return error_set(err, EINVAL, "tensor '%s': %d is no dtype", name, (int)own->dtype);
         if (own->ndim < 0 || own->ndim > STINT_MAX_DIMS)
@@ -234,6 +249,8 @@ static int understand(const char *name, const struct stint_tensor *given, struct
         if (!own->data && t->bytes)
                 return error_set(err, EINVAL, "tensor '%s' has %llu bytes, but its data is NULL", name,
                                  (unsigned long long)t->bytes);
+        if (given->role != own->role && replicate(l, name, t, err) < 0)
+                return -1;
         if (check_shard(name, own, err) < 0)
                 return -1;
         t->device = device_of(own->device, own->data, t->bytes, &t->device_index, err);
@@ -254,7 +271,7 @@ static int same_kind(const struct layout_tensor *a, const struct layout_tensor *
 {
         const struct stint_tensor *x = &a->tensor, *y = &b->tensor;
 
-        return x->dtype == y->dtype && x->role == y->role && x->device == y->device &&
+        return x->dtype == y->dtype && x->role == y->role && x->device == y->device && a->elsewhere == b->elsewhere &&
                a->device_index == b->device_index && x->ndim == y->ndim && same_dims(x->shape, y->shape) &&
                same_dims(x->global_shape, y->global_shape) && same_dims(x->global_offset, y->global_offset);
 }
@@ -295,9 +312,10 @@ static int claim(struct layout *l, struct layout_tensor *carried, const struct l
              device->sync(err) < 0))
                 return error_wrap(err, "tensor '%s' could not be restored", carried->name);
         l->carried--;
-        if (carried->tensor.role != now->tensor.role)
+        if (carried->tensor.role != now->tensor.role || carried->elsewhere != now->elsewhere)
                 changed(l);
         carried->tensor = now->tensor;
+        carried->elsewhere = now->elsewhere;
         carried->device = now->device;
         carried->device_index = now->device_index;
         return LAYOUT_CLAIMED;
@@ -312,6 +330,7 @@ static void replace(struct layout *l, struct layout_tensor *old, const struct la
         old->device = now->device;
         old->device_index = now->device_index;
         old->bytes = now->bytes;
+        old->elsewhere = now->elsewhere;
         if (!same)
                 changed(l);
 }
@@ -322,7 +341,7 @@ int layout_attach(struct layout *l, const char *name, const struct stint_tensor 
 
         if (!name || !tensor)
                 return error_set(err, EINVAL, "stint_attach needs a name and a tensor");
-        if (tensor_name_check(name, err) < 0 || understand(name, tensor, &now, err) < 0)
+        if (tensor_name_check(name, err) < 0 || understand(l, name, tensor, &now, err) < 0)
                 return -1;
         if (l->placement && placement_allows(l->placement, name, &now.tensor, now.device_index, err) < 0)
                 return -1;
@@ -378,22 +397,23 @@ int layout_carry(struct layout *l, const struct table_record *record, const void
 
 /* ---- the table ------------------------------------------------------------------------------------------------ */
 
-static void fill_record(struct table_record *r, const struct layout_tensor *t)
+static void fill_record(struct table_record *r, const struct layout_tensor *t, int whole)
 {
-        r->bytes = t->bytes;
+        r->bytes = whole ? t->bytes : layout_saved_bytes(t);
         r->dtype = (uint32_t)t->tensor.dtype;
         r->role = (uint32_t)t->tensor.role;
         r->device = (uint32_t)t->tensor.device;
         r->device_index = t->device_index;
         r->ndim = (uint32_t)t->tensor.ndim;
         r->flags = any_set(t->tensor.global_shape) ? TABLE_SHARD : 0;
-        memcpy(r->shape, t->tensor.shape, sizeof r->shape);
+        if (whole || !t->elsewhere)
+                memcpy(r->shape, t->tensor.shape, sizeof r->shape);
         memcpy(r->global_shape, t->tensor.global_shape, sizeof r->global_shape);
         memcpy(r->global_offset, t->tensor.global_offset, sizeof r->global_offset);
         memcpy(r->name, t->name, strlen(t->name));
 }
 
-static int write_table(const struct layout *l, int fd, uint32_t record_bytes, struct stint_error *err)
+static int write_table(const struct layout *l, int fd, uint32_t record_bytes, int whole, struct stint_error *err)
 {
         size_t size = (size_t)l->count * record_bytes;
         const struct layout_tensor *t;
@@ -405,14 +425,14 @@ static int write_table(const struct layout *l, int fd, uint32_t record_bytes, st
                 return error_system(err, errno, "the table of %llu tensors cannot be mapped",
                                     (unsigned long long)l->count);
         for (t = l->tensors; t; t = layout_next(t))
-                fill_record(table_at(table, record_bytes, i++), t);
+                fill_record(table_at(table, record_bytes, i++), t, whole);
         munmap(table, size);
         if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) < 0)
                 return error_system(err, errno, "the table of tensors cannot be sealed against writing");
         return 0;
 }
 
-int layout_list(const struct layout *l, uint32_t *record_bytes, struct stint_error *err)
+static int make_table(const struct layout *l, uint32_t *record_bytes, int whole, struct stint_error *err)
 {
         const struct layout_tensor *t;
         size_t longest = 0, length;
@@ -427,16 +447,21 @@ int layout_list(const struct layout *l, uint32_t *record_bytes, struct stint_err
         fd = channel_memory("stint-layout", (size_t)l->count * *record_bytes, err);
         if (fd < 0)
                 return -1;
-        if (write_table(l, fd, *record_bytes, err) < 0) {
+        if (write_table(l, fd, *record_bytes, whole, err) < 0) {
                 close(fd);
                 return -1;
         }
         return fd;
 }
 
+int layout_list(const struct layout *l, uint32_t *record_bytes, struct stint_error *err)
+{
+        return make_table(l, record_bytes, 1, err);
+}
+
 int layout_table(struct layout *l, uint32_t *record_bytes, struct stint_error *err)
 {
-        const int fd = layout_list(l, record_bytes, err);
+        const int fd = make_table(l, record_bytes, 0, err);
 
         if (fd < 0)
                 return -1;
@@ -475,7 +500,7 @@ int layout_place(struct layout *l, uint32_t id, const void *table, uint64_t coun
         for (i = 0; i < count; i++) {
                 r = (const struct table_record *)(const void *)((const char *)table + i * record_bytes);
                 t = layout_find(l, r->name);
-                if (!t || t->placed == id || t->bytes != r->bytes)
+                if (!t || t->placed == id || layout_saved_bytes(t) != r->bytes)
                         return error_set(err, EPROTO,
                                          "the agent made room for other tensors than those attached ('%s')", r->name);
                 t->placed = id;

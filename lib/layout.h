@@ -19,6 +19,7 @@ struct layout_tensor {
         const struct device *device; /* NULL: carried along, and tensor.data is within the restored image */
         int device_index;            /* as device_of says; of what is carried along: when it was saved */
         uint64_t bytes;
+        int elsewhere;               /* the file of rank 0 has its bytes (STINT_REPLICATED), this rank's has none of them */
         uint64_t offset;             /* in the image of the layout placed last */
         uint32_t placed;             /* which layout that was; 0: none */
         const struct table_record *record; /* what the image being restored has for it; restore's, NULL outside of it */
@@ -43,7 +44,20 @@ struct layout {
         uint64_t changes; /* how often the shape of the state changed: moves whenever `dirty` is set */
         int dirty;        /* the state is not what layout_table said last */
         struct placement *placement; /* what was said of where tensors lie; NULL: anywhere */
+        int rank;         /* of this process */
 };
+
+/* What of a tensor goes into this rank's file. */
+static inline uint64_t layout_saved_bytes(const struct layout_tensor *t)
+{
+        return t->elsewhere ? 0 : t->bytes;
+}
+
+/* A role without STINT_REPLICATED. */
+static inline enum stint_role layout_role(enum stint_role role)
+{
+        return (enum stint_role)((unsigned)role & ~(unsigned)STINT_REPLICATED);
+}
 
 enum layout_attached { LAYOUT_NEW = 0, LAYOUT_CLAIMED = 1 };
 
@@ -83,7 +97,7 @@ int layout_check_image(const void *image, uint64_t image_bytes, uint64_t table_o
  * ENODATA when nothing is attached. */
 int layout_table(struct layout *l, uint32_t *record_bytes, struct stint_error *err);
 
-/* The same for somebody who is to make nothing for it: it counts as no layout. */
+/* The same for somebody who is to make nothing for it: what is elsewhere is whole in there, and it counts as no layout. */
 int layout_list(const struct layout *l, uint32_t *record_bytes, struct stint_error *err);
 
 /* Forgets them, so that the same layout can be placed anew. */

@@ -172,6 +172,17 @@ static int take(struct stint *s, struct generation *g, int *damaged, struct stin
 
 /* ---- which one ------------------------------------------------------------------------------------------------ */
 
+/* Whose file has it: rank 0's, where that has what this rank's leaves out. */
+static int rank_to_read(const struct stint *s)
+{
+        const struct layout_tensor *t;
+
+        for (t = s->layout.tensors; t; t = layout_next(t))
+                if (is_of_model(t) && t->elsewhere)
+                        return 0;
+        return s->session.rank;
+}
+
 /* The first that holds, from the newest on; of the best there is but one.  1, 0: there is none, or -1. */
 static int take_any(struct stint *s, const char *dir, enum stint_which which, struct generation *g,
                     struct stint_error *err)
@@ -180,7 +191,7 @@ static int take_any(struct stint *s, const char *dir, enum stint_which which, st
         int found, damaged, failed = 0;
 
         for (;; last = *g, failed = 1) {
-                found = generation_find(g, dir, which, s->session.rank, s->session.ranks, failed ? &last : NULL, err);
+                found = generation_find(g, dir, which, rank_to_read(s), s->session.ranks, failed ? &last : NULL, err);
                 if (found == 0)
                         return failed ? -1 : 0;
                 damaged = found < 0;

@@ -269,7 +269,7 @@ static int copy_each(struct snapshot *n, int image, struct stint_error *err)
                 }
                 if (t->placed != n->images.layout)
                         return error_set(err, EPROTO, "tensor '%s' has no place in staging", t->name);
-                if (copy_tensor(n, image, t, err) < 0)
+                if (!t->elsewhere && copy_tensor(n, image, t, err) < 0)
                         return -1;
         }
         copy_run(&n->copy, COPY_OUT);

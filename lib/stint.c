@@ -118,6 +118,7 @@ struct stint *stint_open(const struct stint_options *options, struct stint_error
         s->active = 1;
         s->allow_missing = own.allow_missing;
         s->layout.placement = &s->placement;
+        s->layout.rank = own.rank;
         if (placement_init(&s->placement, &own, err) < 0 ||
             agreement_init(&s->agreement, own.rank, own.ranks, own.agree, own.agree_every, err) < 0) {
                 free(s);

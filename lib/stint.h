@@ -129,7 +129,13 @@ STINT_API size_t stint_dtype_size(enum stint_dtype dtype);
  */
 enum stint_role {
         STINT_ROLE_AUTO = 0, STINT_ROLE_MODEL, STINT_ROLE_LOSS, STINT_ROLE_OPTIMIZER, STINT_ROLE_RNG,
-        STINT_ROLE_RNG_DEVICE, STINT_ROLE_DATA, STINT_ROLE_METRICS, STINT_ROLE_OTHER
+        STINT_ROLE_RNG_DEVICE, STINT_ROLE_DATA, STINT_ROLE_METRICS, STINT_ROLE_OTHER,
+        /*
+         * Added to a role, .role = STINT_ROLE_MODEL | STINT_REPLICATED: every rank attaches this tensor, whole and with
+         * the same value, so that rank 0's file alone has its bytes; at a restore all ranks get those.  A tensor without
+         * dimensions is written by every rank all the same.
+         */
+        STINT_REPLICATED = 0x100
 };
 
 /* Whose address space `data` points into.  AUTO asks every loaded backend and ends at the host. */

@@ -132,7 +132,7 @@ static const struct layout_tensor **in_order(const struct streaming *s, const st
                         free(list);
                         return NULL;
                 }
-                if (t->bytes)
+                if (layout_saved_bytes(t))
                         list[(*n)++] = t;
         }
         qsort(list, *n, sizeof *list, by_offset);

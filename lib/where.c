@@ -107,9 +107,11 @@ static void saved_in(struct wanted *q, enum stint_device device, int index)
 
 static int from_tensor(const char *name, const struct stint_tensor *t, struct wanted *q, struct stint_error *err)
 {
-        if (t->role < STINT_ROLE_AUTO || t->role > STINT_ROLE_OTHER)
+        if (layout_role(t->role) < STINT_ROLE_AUTO || layout_role(t->role) > STINT_ROLE_OTHER)
                 return error_set(err, EINVAL, "tensor '%s': %d is no role", name, (int)t->role);
-        q->question.role = t->role == STINT_ROLE_AUTO ? role_from_name(name) : t->role;
+        q->question.role = layout_role(t->role);
+                if (q->question.role == STINT_ROLE_AUTO)
+                        q->question.role = role_from_name(name);
         q->question.ndim = t->ndim;
         if (shape_bytes(t->dtype, t->ndim, t->shape, &q->bytes, err) < 0)
                 return error_wrap(err, "tensor '%s'", name);

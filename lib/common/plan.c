@@ -267,17 +267,27 @@ static int refuse_shards(const struct pieces_array *a, struct stint_error *err)
                          a->name);
 }
 
+/* One piece is all of it: STINT_REPLICATED, which every rank has. */
+static int is_whole(const struct pieces_array *a)
+{
+        return a->sharded && a->count == 1 && same_dims(a->ndim, a->pieces[0].record->shape, a->shape);
+}
+
 /* Of as many ranks each takes along what it had, shards as well. */
 static int carry_own(struct making *m, struct stint_error *err)
 {
         const struct contents *own = m->wanted->own;
+        const struct pieces_array *a;
         struct piece piece;
         uint64_t i;
 
         for (i = 0; i < own->seal.table_count; i++) {
                 piece = (struct piece){ (int32_t)m->wanted->rank, contents_at(own, i), own->hashes[i] };
-                if (m->taken[pieces_find(m->pieces, piece.record->name) - m->pieces->arrays])
+                a = pieces_find(m->pieces, piece.record->name);
+                if (m->taken[a - m->pieces->arrays])
                         continue;
+                if (is_whole(a))
+                        piece = a->pieces[0];
                 if (add_piece(m, add_record(m, piece.record, piece.record), &piece, err) < 0)
                         return -1;
         }
@@ -296,12 +306,12 @@ static int carry(struct making *m, struct stint_error *err)
                 a = &m->pieces->arrays[i];
                 if (m->taken[i])
                         continue;
-                if (a->sharded)
+                if (a->sharded && a->count > 0 && !is_whole(a))
                         return refuse_shards(a, err);
-                piece = to_carry(m, a);
-                if (!piece)
+                piece = a->sharded ? a->pieces : to_carry(m, a);
+                if (!piece || a->count == 0)
                         continue;
-                if ((!is_own(a->role) && check_replicas(a, err) < 0) ||
+                if ((!a->sharded && !is_own(a->role) && check_replicas(a, err) < 0) ||
                     add_piece(m, add_record(m, piece->record, piece->record), piece, err) < 0)
                         return -1;
         }

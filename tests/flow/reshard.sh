@@ -48,6 +48,12 @@ generators() # what each rank's generator is, in order
         sed -n 's/^rank \([0-9]*\) position [0-9]* rng \(.*\)/\1 \2/p' "$TEST_DIR/out" | sort -n | cut -d' ' -f2 | paste -sd' '
 }
 
+bytes_of_ranks() # RUN: how many bytes of state each rank of the newest has
+{
+        /usr/bin/python3 -c 'import json, sys
+print(*[r["state_bytes"] for r in json.load(open(sys.argv[1] + "/manifest.json"))["ranks"]])' "$(newest "$1")"
+}
+
 damage() # FILE: a byte changed in one of its tensors
 {
         /usr/bin/python3 - "$1" <<'END'
@@ -115,6 +121,32 @@ for prefetch in on off; do
         is "$(grep '^steps 40 sum' "$TEST_DIR/out")" "$sum" "from rows to columns and back again, nothing is lost"
 done
 options=()
+
+# ---- what all ranks have alike, written once ---------------------------------------------------------------------------
+
+run=$TEST_DIR/once
+vector=2400 # bytes of it
+stint_of "$run" 4 --leave-at 10
+before=$(bytes_of_ranks "$run")
+stint_of "$run" 4 --replicated --leave-at 12
+all_start 4 4 10
+read -r first others <<<"$before"
+is "$(bytes_of_ranks "$run")" "$first$(for n in $others; do printf ' %d' $((n - vector)); done)" "the file of rank 0 alone has its bytes"
+stint_of "$run" 4 --replicated --leave-at 14
+all_start 4 4 12
+stint_of "$run" 4 --replicated --late-vector --leave-at 16
+all_start 4 4 14
+stint_of "$run" 3 --replicated --late-vector --leave-at 20
+all_start 3 4 16
+stint_of "$run" 3 --leave-at 21
+all_start 3 3 20
+stint_of "$run" 2 --replicated --leave-at 22
+all_start 2 3 21
+stint_of "$run" 1 --leave-at 24
+all_start 1 2 22
+stint_of "$run" 4 --replicated
+is "$(grep '^steps 40 sum' "$TEST_DIR/out")" "$sum" "each rank has it all the same, on four, three, two and one"
+ok "all of it holds" stint verify "$run" --all
 
 # ---- damage -----------------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ struct settings {
         int differs;    /* what is in no pieces is not the same on all ranks */
         int turned;     /* the rows are divided by columns as well */
         int late;       /* the columns are attached after stint_restore */
+        int replicated; /* the vector is said to be the same on all ranks */
+        int late_vector;
 };
 
 /* This rank's piece of an array. */
@@ -200,13 +202,22 @@ static void attach_part(struct stint *stint, const struct state *s, const struct
         stint_attach(stint, p->name, &t);
 }
 
+static void attach_vector(struct stint *stint, const struct state *s, const struct settings *set)
+{
+        struct stint_tensor t = { .data = s->vector.values, .dtype = STINT_F64, .ndim = 1, .shape = { VECTOR } };
+
+        t.role = STINT_ROLE_MODEL | (set->replicated ? STINT_REPLICATED : 0);
+        stint_attach(stint, s->vector.name, &t);
+}
+
 static void attach(struct stint *stint, struct state *s, const struct settings *set)
 {
         attach_part(stint, s, &s->rows, set->hole && s->rank == 1);
         if (!set->late)
                 attach_part(stint, s, &s->columns, 0);
         attach_part(stint, s, &s->blocks, 0);
-        stint_attach(stint, "model/vector", STINT_ARRAY(s->vector.values, STINT_F64, VECTOR));
+        if (!set->late_vector)
+                attach_vector(stint, s, set);
         if (set->differs)
                 stint_attach(stint, "model/mine", STINT_SCALAR(&s->mine, STINT_I64));
         stint_attach(stint, "rng", STINT_SCALAR(&s->rng, STINT_U64));
@@ -224,6 +235,8 @@ static void restore(struct stint *stint, struct state *s, const struct settings 
         }
         if (set->late)
                 attach_part(stint, s, &s->columns, 0);
+        if (set->late_vector)
+                attach_vector(stint, s, set);
         if (rc == STINT_RESTORED && stint_saved_ranks(stint) != s->ranks)
                 s->position = s->step * BATCH / s->ranks;
         printf("rank %d of %d starts at step %" PRId64 ", saved by %d\n", s->rank, s->ranks, s->step,
@@ -294,6 +307,10 @@ static void parse(struct settings *set, int argc, char **argv)
                         set->differs = 1;
                 else if (!strcmp(argv[i], "--turned"))
                         set->turned = 1;
+                else if (!strcmp(argv[i], "--replicated"))
+                        set->replicated = 1;
+                else if (!strcmp(argv[i], "--late-vector"))
+                        set->late_vector = 1;
                 else if (!strcmp(argv[i], "--late"))
                         set->late = 1;
                 else if (!strcmp(argv[i], "--steps"))

@@ -264,6 +264,67 @@ START_TEST(what_is_carried_along_is_claimed_once_and_only_by_what_fits)
 }
 END_TEST
 
+static void read_record(int fd, uint32_t record_bytes, struct table_record *r)
+{
+        ck_assert_int_ge(fd, 0);
+        ck_assert_uint_ge(record_bytes, sizeof *r);
+        ck_assert_int_eq(pread(fd, r, sizeof *r, 0), (ssize_t)sizeof *r);
+        close(fd);
+}
+
+START_TEST(what_all_ranks_have_alike_is_in_the_file_of_rank_0_and_mentioned_in_the_others)
+{
+        const struct stint_tensor t = { .data = values,
+                                        .dtype = STINT_F32,
+                                        .role = (enum stint_role)(STINT_ROLE_MODEL | STINT_REPLICATED),
+                                        .ndim = 1,
+                                        .shape = { 8 } };
+        struct table_record r;
+        uint32_t record_bytes;
+        int rank, fd;
+
+        for (rank = 0; rank < 2; rank++) {
+                layout_fini(&layout);
+                layout.rank = rank;
+                ck_assert_int_eq(attach_tensor(t), 0);
+                ck_assert_int_eq(layout.tensors->tensor.role, STINT_ROLE_MODEL);
+                fd = layout_table(&layout, &record_bytes, &err);
+                read_record(fd, record_bytes, &r);
+                ck_assert_uint_eq(r.bytes, rank == 0 ? 32 : 0);
+                ck_assert_int_eq(r.shape[0], rank == 0 ? 8 : 0);
+                ck_assert_uint_eq(r.flags, TABLE_SHARD);
+                ck_assert_int_eq(r.global_shape[0], 8);
+                fd = layout_list(&layout, &record_bytes, &err);
+                read_record(fd, record_bytes, &r);
+                ck_assert_uint_eq(r.bytes, 32); /* what it wants back is all of it */
+                ck_assert_int_eq(r.shape[0], 8);
+        }
+}
+END_TEST
+
+START_TEST(a_scalar_is_in_the_file_of_every_rank)
+{
+        layout.rank = 1;
+        ck_assert_int_eq(attach_tensor((struct stint_tensor){ .data = values,
+                                                              .dtype = STINT_F32,
+                                                              .role = (enum stint_role)STINT_REPLICATED }), 0);
+        ck_assert_uint_eq(layout_saved_bytes(layout.tensors), 4);
+}
+END_TEST
+
+START_TEST(a_piece_of_an_array_is_not_the_same_on_all_ranks)
+{
+        ck_assert_int_eq(attach_tensor((struct stint_tensor){ .data = values,
+                                                              .dtype = STINT_F32,
+                                                              .role = (enum stint_role)STINT_REPLICATED,
+                                                              .ndim = 1,
+                                                              .shape = { 8 },
+                                                              .global_shape = { 16 } }), -1);
+        ck_assert_int_eq(err.code, EINVAL);
+        ck_assert_ptr_nonnull(strstr(err.text, "STINT_REPLICATED"));
+}
+END_TEST
+
 START_TEST(very_many_tensors_are_found_by_name)
 {
         char name[64];
@@ -298,6 +359,9 @@ static void add_tests(Suite *suite)
         tcase_add_test(all, offsets_are_taken_only_from_a_table_of_these_very_tensors);
         tcase_add_test(all, a_table_that_leaves_its_image_is_refused);
         tcase_add_test(all, what_is_carried_along_is_claimed_once_and_only_by_what_fits);
+        tcase_add_test(all, what_all_ranks_have_alike_is_in_the_file_of_rank_0_and_mentioned_in_the_others);
+        tcase_add_test(all, a_scalar_is_in_the_file_of_every_rank);
+        tcase_add_test(all, a_piece_of_an_array_is_not_the_same_on_all_ranks);
         tcase_add_test(all, very_many_tensors_are_found_by_name);
 }
 

@@ -426,6 +426,38 @@ START_TEST(pieces_that_nobody_has_attached_are_refused)
 }
 END_TEST
 
+/* STINT_REPLICATED: rank 0's file has it, the others mention it. */
+START_TEST(what_one_rank_has_for_all_every_rank_gets_attached_or_not)
+{
+        const int64_t zero[] = { 0 };
+        struct example saved, now;
+        unsigned char *image;
+        int64_t *values;
+        struct plan p;
+        uint32_t i, ranks;
+
+        begin(&saved, 2);
+        values = attach_piece(&saved.rank[0], "model/w", STINT_I64, 1, two, zero, two);
+        values[0] = 11;
+        attach_piece(&saved.rank[1], "model/w", STINT_I64, 1, two, zero, zero);
+        ck_assert_int_eq(gather(&saved, NULL), 0);
+        for (ranks = 1; ranks <= 3; ranks++) {
+                begin(&now, ranks);
+                for (i = 0; i < ranks; i++) {
+                        if (i % 2)
+                                attach_piece(&now.rank[i], "model/w", STINT_I64, 1, two, zero, two);
+                        ck_assert_int_eq(make(&p, &saved, &now, i, NULL), 0);
+                        image = carry_out(&p, &saved);
+                        ck_assert_int_eq(first_of(&p, image, "model/w"), 11);
+                        free(image);
+                        plan_fini(&p);
+                }
+                end(&now);
+        }
+        end(&saved);
+}
+END_TEST
+
 static void add_tests(Suite *suite)
 {
         TCase *tests = suite_case(suite, "plan");
@@ -435,6 +467,7 @@ static void add_tests(Suite *suite)
         tcase_add_test(tests, what_belonged_to_ranks_that_are_gone_is_counted_once);
         tcase_add_test(tests, state_that_differs_between_ranks_is_not_taken_for_state_that_all_have);
         tcase_add_test(tests, another_array_under_the_same_name_is_refused_with_both);
+        tcase_add_test(tests, what_one_rank_has_for_all_every_rank_gets_attached_or_not);
         tcase_add_test(tests, pieces_that_nobody_has_attached_are_refused);
 }
 
