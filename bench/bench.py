@@ -73,6 +73,16 @@ class Bench:
     def trainer(self, directory=None, run=None, size=None, tensors=None, ranks=1):
         return Trainer(self.stage, size or self.size, tensors or self.tensors, directory, run, ranks)
 
+    def attach(self, trainer):
+        """open, and safe points for some seconds: until staging is there, which takes longer where the host has to find the
+        memory first, and until the save is over that a run makes by itself to know what one costs."""
+        trainer.ask("open")
+        trainer.ask("steps", self.attached_ms)
+        before = None
+        while (now := work_of(self.stage.marked("stint-agent"))) != before:
+            before = now
+            trainer.ask("steps", 500)
+
     # ---- rounds ------------------------------------------------------------------------------------------------------
 
     def settle(self, directory=None):
@@ -173,6 +183,20 @@ def io_name(kind, way):
     words = {"fresh": "raw write, new file, space reserved", "over": "raw write over a file",
              "read": "raw read" if way[2] == "direct" else "read through the page cache"}
     return f"{words[kind]}, {way[0]} thread{'s' if way[0] > 1 else ''} of {way[1]} MiB"
+
+
+def work_of(pids):
+    """What these processes have done so far, in ticks and bytes; it stands still when they wait."""
+    done = []
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+                done += f.read().rpartition(")")[2].split()[11:13]
+            with open(f"/proc/{pid}/io", encoding="ascii") as f:
+                done += f.read().split()
+        except OSError:
+            continue
+    return done
 
 
 def listed(folder):

@@ -10,7 +10,7 @@ between stint_open and stint_restore; a further row is of one that makes its mod
 import os
 import time
 
-from bench import Saving, best_of, drop_cache, io_name, journal, newest_checkpoint
+from bench import Saving, best_of, drop_cache, io_name, journal, newest_checkpoint, work_of
 from figures import Gate, Row, Series, failed
 from part_save import run_options
 from players import Problem, await_until
@@ -26,8 +26,7 @@ def saved_run(bench, mark, size=None, tensors=None):
     """The folder of a run whose newest checkpoint has this mark in its tensors."""
     directory = bench.run_folder()
     trainer = bench.trainer(directory, run_options(bench, "fresh"), size, tensors)
-    trainer.ask("open")
-    trainer.ask("steps", 500)
+    bench.attach(trainer)
     Saving(bench, trainer, directory, mark)
     trainer.end()
     return directory
@@ -99,20 +98,6 @@ def cold(bench, directory, mark):
 
 
 # ---- prefetched ------------------------------------------------------------------------------------------------------
-
-def work_of(pids):
-    """What these processes have done so far, in ticks and bytes; it stands still when they wait."""
-    done = []
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-                done += f.read().rpartition(")")[2].split()[11:13]
-            with open(f"/proc/{pid}/io", encoding="ascii") as f:
-                done += f.read().split()
-        except OSError:
-            continue
-    return done
-
 
 def await_quiet(bench):
     """Until the agent does nothing any more: what it could read ahead is there."""

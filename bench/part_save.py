@@ -45,8 +45,7 @@ class SaveRun:
 
     def begin(self):
         self.trainer = self.bench.trainer(self.directory, run_options(self.bench, self.kind))
-        self.trainer.ask("open")
-        self.trainer.ask("steps", self.bench.attached_ms)
+        self.bench.attach(self.trainer)
 
     def begin_anew(self):
         """The first save of the process is no figure here, but below."""
@@ -138,8 +137,7 @@ def first_saves(bench):
     for _ in range(bench.rounds + 1):
         trainer = bench.trainer(directory, run_options(bench, "fresh"))
         copies = bench.copy_limits(trainer)
-        trainer.ask("open")
-        trainer.ask("steps", bench.attached_ms)
+        bench.attach(trainer)
         mark += 1
         if mark > 1:
             limits = limits or copies

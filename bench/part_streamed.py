@@ -23,8 +23,7 @@ class StreamedRun:
                    f"--stint-staging={staging}"]
         self.trainer = bench.trainer(self.directory, options)
         self.way = bench.io_way(self.trainer, "fresh")
-        self.trainer.ask("open")
-        self.trainer.ask("steps", bench.attached_ms)
+        bench.attach(self.trainer)
         self.mark = 0
         self.stall, self.landed = Series("training stalled, streamed"), Series(NAME)
         self.blocked = Series("waiting for the disk")
