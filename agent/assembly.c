@@ -13,6 +13,7 @@
 #include "channel.h"
 #include "checksum.h"
 #include "clock.h"
+#include "disk.h"
 #include "durable.h"
 #include "fault.h"
 #include "memory.h"
@@ -36,8 +37,8 @@ struct pile {
 struct hand {
         struct pile *pile;
         pthread_t thread;
-        unsigned char *part;
-        int fd;
+        unsigned char *part; /* PART bytes, and what an aligned read has around them */
+        struct disk disk;    /* its fd -1: none is open */
         int32_t rank;
         char path[RUNDIR_PATH + 256];
 };
@@ -49,17 +50,25 @@ static int open_file(struct hand *h, int32_t rank, struct stint_error *err)
         const struct gathered *g = h->pile->reader->assembly->gathered;
         char name[RUNDIR_NAME];
 
-        if (h->fd >= 0 && h->rank == rank)
+        int fd;
+
+        if (h->disk.fd >= 0 && h->rank == rank)
                 return 0;
-        if (h->fd >= 0)
-                close(h->fd);
+        if (h->disk.fd >= 0)
+                close(h->disk.fd);
         h->rank = rank;
-        h->fd = -1;
+        h->disk.fd = -1;
         rundir_rank_file(name, (uint32_t)rank, g->told.saved);
         if (rundir_join(h->path, sizeof h->path, g->checkpoint, name, NULL, err) < 0)
                 return -1;
-        h->fd = durable_open(h->path, NULL, err);
-        return h->fd < 0 ? -1 : 0;
+        fd = durable_open(h->path, NULL, err);
+        if (fd < 0)
+                return -1;
+        disk_to_read(&h->disk, fd, h->path, g->contents[rank].seal.file_bytes);
+        /* What more ranks than there were have among them of one piece is read once, and then found in the page cache. */
+        if (h->pile->reader->assembly->ranks > g->told.saved)
+                disk_share(&h->disk);
+        return 0;
 }
 
 static int is_unwanted(const struct pile *pile, struct stint_error *err)
@@ -69,31 +78,22 @@ static int is_unwanted(const struct pile *pile, struct stint_error *err)
         return 0;
 }
 
-/* All of it, and to one place. */
-static int goes_whole(const struct plan_copy *c)
-{
-        return c->copy.repeats == 0 && c->copy.run == c->piece.record->bytes;
-}
-
-/* From its first byte to its last, for its hash is that of all. */
+/* From its first byte to its last, for its hash is that of all; from where the disk can begin. */
 static int read_parts(struct hand *h, const struct plan_copy *c, struct checksum *sum, struct stint_error *err)
 {
         const struct table_record *r = c->piece.record;
-        const int whole = goes_whole(c);
+        const uint64_t skip = r->file_offset % DISK_UNIT;
         struct box_cursor cursor;
         uint64_t at, n;
-        unsigned char *to;
 
         box_begin(&cursor, &c->copy);
         for (at = 0; at < r->bytes; at += n) {
                 n = r->bytes - at < PART ? r->bytes - at : PART;
-                to = whole ? h->pile->image + c->copy.to + at : h->part;
                 if (is_unwanted(h->pile, err) < 0 ||
-                    durable_pread(h->fd, to, n, (off_t)(r->file_offset + at), h->path, err) < 0)
+                    disk_read(&h->disk, h->part, skip + n, r->file_offset - skip + at, err) < 0)
                         return -1;
-                checksum_add(sum, to, n);
-                if (!whole)
-                        box_take(&cursor, to, at, n, h->pile->image);
+                checksum_add(sum, h->part + skip, n);
+                box_take(&cursor, h->part + skip, at, n, h->pile->image);
         }
         return 0;
 }
@@ -131,20 +131,21 @@ static void *take_pieces(void *arg)
         struct hand *h = arg;
         struct pile *pile = h->pile;
         struct stint_error err;
+        void *part = NULL;
         uint64_t i;
 
-        h->fd = -1;
-        h->part = malloc(PART);
-        if (!h->part) {
+        h->disk.fd = -1;
+        if (posix_memalign(&part, DISK_UNIT, PART + 2 * DISK_UNIT) != 0) {
                 error_set(&err, ENOMEM, "no memory to read the pieces of a checkpoint");
                 stop(pile, &err);
                 return NULL;
         }
+        h->part = part;
         while (!atomic_load(&pile->stopped) && (i = atomic_fetch_add(&pile->next, 1)) < pile->plan->copy_count)
                 if (take_piece(h, &pile->plan->copies[i], &err) < 0)
                         stop(pile, &err);
-        if (h->fd >= 0)
-                close(h->fd);
+        if (h->disk.fd >= 0)
+                close(h->disk.fd);
         free(h->part);
         return NULL;
 }

@@ -57,6 +57,12 @@ void disk_to_read(struct disk *d, int fd, const char *path, uint64_t bytes)
                 take_direct(d);
 }
 
+void disk_share(struct disk *d)
+{
+        if (atomic_load(&d->direct))
+                leave_direct(d, NULL);
+}
+
 int disk_reserve(struct disk *d, uint64_t bytes, struct stint_error *err)
 {
         struct stat status;

@@ -23,6 +23,9 @@ struct disk {
 void disk_to_write(struct disk *d, int fd, const char *path);
 void disk_to_read(struct disk *d, int fd, const char *path, uint64_t bytes);
 
+/* Through the page cache after all, for others read the same; before the first read. */
+void disk_share(struct disk *d);
+
 /*
  * Makes the file of that size and reserves its space: a full disk is found out before gigabytes are written, and
  * writing past the page cache is faster into space that is there.  A file that has all that is left as it is.
