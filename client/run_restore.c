@@ -195,7 +195,7 @@ static void read_candidate(struct run *r)
         s->misfit = 0;
         s->bytes = 0;
         s->read_ns = 0;
-        s->prefetched = s->staged = s->streamed = 0;
+        s->prefetched = s->staged = s->streamed = s->pieced = 0;
         for (i = 0; i < s->ranks; i++)
                 let_rank_read(r, i);
 }
@@ -307,7 +307,7 @@ static void go_on_from(struct run *r, const struct wire_agent_restore_done *m)
                              "step", (json_int_t)e->step, "bytes", (json_int_t)s->bytes, "took_s",
                              (double)took_ns / 1e9, "read_s", (double)s->read_ns / 1e9, "wait_s",
                              (double)s->wait_ns / 1e9, "copy_s", (double)m->copy_ns / 1e9, "from",
-                             staged ? "staging" : "disk", "prefetched", prefetched, "streamed", streamed, "lineage",
+                             staged ? "staging" : s->pieced > 0 ? "pieces" : "disk", "prefetched", prefetched, "streamed", streamed, "lineage",
                              (json_int_t)r->lineage, "passed_over", s->candidates.passed_over));
         log_notice("stint %u: restored step %" PRId64 " (%s in %s%s)", r->stint, e->step,
                    size_format(how_much, sizeof how_much, (int64_t)s->bytes),
@@ -315,6 +315,7 @@ static void go_on_from(struct run *r, const struct wire_agent_restore_done *m)
                    staged       ? ", from memory"
                    : prefetched ? ", read ahead"
                    : streamed   ? ", streamed"
+                   : s->pieced  ? ", of pieces"
                                 : "");
         tell_ranks(r);
         memset(s->asking, 0, s->ranks);
@@ -482,6 +483,7 @@ void restore_read(struct run *r, const struct wire_agent_restore_read *m)
         s->prefetched += m->ahead != 0;
         s->staged += m->from == RESTORE_FROM_STAGING;
         s->streamed += m->from == RESTORE_FROM_STREAM;
+        s->pieced += m->from == RESTORE_FROM_PIECES;
         if (m->took_ns > s->read_ns)
                 s->read_ns = m->took_ns;
         if (heard_all(s, m->rank, m->code, m->text))

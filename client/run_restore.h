@@ -32,6 +32,7 @@ struct restore {
         int64_t wait_ns, read_ns;   /* from then until the images were handed over; the longest reading, ahead or not */
         uint32_t prefetched, staged, streamed; /* how many ranks' images were read ahead; were still in staging; were
                                                   copied while they were read */
+        uint32_t pieced;  /* ... and were put together of several files */
         uint64_t bytes;
         int misfit;       /* an agent found that this program cannot have the checkpoint, which holds */
         json_t *left_out; /* what ranks do not get of a checkpoint of other ranks: sentences, the first few; NULL: none */

@@ -87,7 +87,7 @@ is "$(positions)" "72 72" "the program divides its data anew, for it hears how m
 is "$(journal "$run" ranks_changed saved ranks)" "4 2" "the journal has both numbers"
 like "$(cat "$TEST_DIR/err")" "restored on 2 ranks what 4 ranks had saved" "the log as well"
 like "$(cat "$TEST_DIR/err")" "nobody takes over 'rng' and 1 more of the ranks from 2 on" "and what of four ranks two do not need"
-is "$(journal "$run" restore prefetched)" "$(printf 'true\nfalse')" "four ranks on four had it read ahead, as always"
+is "$(journal "$run" restore prefetched from)" "$(printf 'true disk\nfalse pieces')" "four ranks on four had it read ahead, as always"
 
 stint_of "$run" 3 --leave-at 25
 all_start 3 2 20
@@ -114,7 +114,7 @@ for prefetch in on off; do
         stint_of "$run" 4 --leave-at 10
         stint_of "$run" 4 --turned --leave-at 12
         all_start 4 4 10
-        is "$(count_events "$run" ranks_changed)" 0 "which were as many (read ahead: $prefetch)"
+        is "$(journal "$run" restore from) $(count_events "$run" ranks_changed)" "pieces 0" "which were as many (read ahead: $prefetch)"
         stint_of "$run" 4 --turned --leave-at 14
         all_start 4 4 12
         stint_of "$run" 4
@@ -134,6 +134,7 @@ read -r first others <<<"$before"
 is "$(bytes_of_ranks "$run")" "$first$(for n in $others; do printf ' %d' $((n - vector)); done)" "the file of rank 0 alone has its bytes"
 stint_of "$run" 4 --replicated --leave-at 14
 all_start 4 4 12
+is "$(journal "$run" restore from | tail -n 1)" "pieces" "which the others have out of that"
 stint_of "$run" 4 --replicated --late-vector --leave-at 16
 all_start 4 4 14
 stint_of "$run" 3 --replicated --late-vector --leave-at 20
