@@ -65,7 +65,7 @@ static int open_file(struct hand *h, int32_t rank, struct stint_error *err)
         if (fd < 0)
                 return -1;
         disk_to_read(&h->disk, fd, h->path, g->contents[rank].seal.file_bytes);
-        /* What more ranks than there were have among them of one piece is read once, and then found in the page cache. */
+        /* What more ranks than there were have of one piece is read once, and then found in the page cache. */
         if (h->pile->reader->assembly->ranks > g->told.saved)
                 disk_share(&h->disk);
         return 0;
@@ -217,8 +217,8 @@ static void say(struct assembly *a, uint32_t rank, const struct plan *plan)
         if (n > 1)
                 snprintf(more, sizeof more, " and %" PRIu64 " more", n - 1);
         if (plan->kept)
-                snprintf(a->said, sizeof a->said, "rank %u was not among them, and keeps '%.*s'%s as the program made it",
-                         rank, 200, plan->kept_name, more);
+                snprintf(a->said, sizeof a->said,
+                         "rank %u was not among them, and keeps '%.*s'%s as the program made it", rank, 200, plan->kept_name, more);
         else if (plan->left)
                 snprintf(a->said, sizeof a->said, "nobody takes over '%.*s'%s of the ranks from %u on", 200,
                          plan->left_name, more, a->ranks);
@@ -341,7 +341,8 @@ int assembly_prepare(struct reader *reader, struct gathered **known, const struc
         if (attached->fd >= 0 && a->attached.fd < 0)
                 error_system(err, errno, "cannot keep what the program wants");
         else
-                a->gathered = gathered_hold(known, reader->checkpoint, reader->run_id, reader->checkpoint_step, told, err);
+                a->gathered = gathered_hold(known, reader->checkpoint, reader->run_id, reader->checkpoint_step, told,
+                                            err);
         if (!a->gathered) {
                 assembly_free(a);
                 return -1;

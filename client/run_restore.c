@@ -14,6 +14,7 @@
 #include "duration.h"
 #include "fault.h"
 #include "log.h"
+#include "run_other_ranks.h"
 #include "run_story.h"
 
 static void try_candidate(struct run *r);
@@ -139,30 +140,6 @@ static void start_work(struct run *r, void (*does)(void *arg), void (*done)(void
 
 /* ---- one candidate --------------------------------------------------------------------------------------------- */
 
-static int is_of_other_ranks(const struct restore *s)
-{
-        return candidates_at(&s->candidates)->manifest.ranks != s->ranks;
-}
-
-/* What all of it is, for agents that need more than one rank's file of it. */
-static int describe_pieces(struct restore *s)
-{
-        const struct catalog_entry *e = candidates_at(&s->candidates);
-        struct seal_sum *sums = calloc(e->manifest.ranks, sizeof *sums);
-        uint32_t i;
-
-        s->pieces = (struct wire_run_pieces){ .saved = e->manifest.ranks, .bytes = manifest_bytes(&e->manifest) };
-        if (sums == NULL)
-                return -1;
-        for (i = 0; i < e->manifest.ranks; i++)
-                sums[i] = (struct seal_sum){ e->manifest.rank[i].file_bytes, e->manifest.rank[i].root };
-        s->pieces.sums = seal_sums(sums, e->manifest.ranks);
-        free(sums);
-        WIRE_INIT(&s->pieces, WIRE_RUN_PIECES);
-        wire_text(s->pieces.checkpoint, sizeof s->pieces.checkpoint, e->name);
-        return 0;
-}
-
 static void let_rank_read(struct run *r, uint32_t rank)
 {
         struct restore *s = &r->restore;
@@ -172,7 +149,7 @@ static void let_rank_read(struct run *r, uint32_t rank)
         WIRE_INIT(&m, WIRE_RUN_RESTORE);
         wire_text(m.checkpoint, sizeof m.checkpoint, e->name);
         m.rank = s->pieces.rank = (int32_t)rank;
-        if (!is_of_other_ranks(s)) {
+        if (!other_ranks_saved(s)) {
                 m.file_bytes = e->manifest.rank[rank].file_bytes;
                 m.root = e->manifest.rank[rank].root;
         }
@@ -185,7 +162,7 @@ static void read_candidate(struct run *r)
         struct restore *s = &r->restore;
         uint32_t i;
 
-        if (describe_pieces(s) != 0) {
+        if (other_ranks_describe(s) != 0) {
                 fail_all(r, ENOMEM, "no memory");
                 return;
         }
@@ -272,25 +249,6 @@ static void use_candidate(struct run *r)
 
 /* ---- the run goes on from it ----------------------------------------------------------------------------------- */
 
-/* Told beside the rest where the ranks are others. */
-static void tell_ranks(struct run *r)
-{
-        struct restore *s = &r->restore;
-        const struct catalog_entry *e = candidates_at(&s->candidates);
-        json_t *sentence;
-        size_t i;
-
-        if (!is_of_other_ranks(s))
-                return;
-        story_note(r, "ranks_changed",
-                   json_pack("{s:s, s:i, s:i, s:O*}", "checkpoint", e->name, "saved", (int)e->manifest.ranks, "ranks",
-                             (int)s->ranks, "left_out", s->left_out));
-        log_notice("stint %u: restored on %u rank%s what %u rank%s had saved", r->stint, s->ranks,
-                   s->ranks == 1 ? "" : "s", e->manifest.ranks, e->manifest.ranks == 1 ? "" : "s");
-        json_array_foreach(s->left_out, i, sentence)
-                log_notice("stint %u: %s", r->stint, json_string_value(sentence));
-}
-
 static void go_on_from(struct run *r, const struct wire_agent_restore_done *m)
 {
         struct restore *s = &r->restore;
@@ -317,7 +275,7 @@ static void go_on_from(struct run *r, const struct wire_agent_restore_done *m)
                    : streamed   ? ", streamed"
                    : s->pieced  ? ", of pieces"
                                 : "");
-        tell_ranks(r);
+        other_ranks_tell(r);
         memset(s->asking, 0, s->ranks);
         listen_anew(s, RESTORING_ASKING);
         candidates_supersede_newer(&s->candidates);
@@ -412,15 +370,9 @@ void restore_ask(struct run *r, const struct wire_agent_restore_ask *m)
 /* It holds, and an older one would be refused for the same reason. */
 static void refuse_misfit(struct run *r)
 {
-        const struct catalog_entry *e = candidates_at(&r->restore.candidates);
         char text[sizeof r->restore.text + 256];
 
-        if (is_of_other_ranks(&r->restore))
-                snprintf(text, sizeof text, "%s was saved by %u rank%s, and this program has %u: %s; start it with %u",
-                         e->name, e->manifest.ranks, e->manifest.ranks == 1 ? "" : "s", r->restore.ranks,
-                         r->restore.text, e->manifest.ranks);
-        else
-                snprintf(text, sizeof text, "%s does not fit this program: %s", e->name, r->restore.text);
+        other_ranks_refusal(&r->restore, text, sizeof text);
         fail_all(r, EPROTO, text);
 }
 
@@ -455,17 +407,6 @@ static void all_have_read(struct run *r)
                 candidate_failed(r);
 }
 
-#define LEFT_OUT_MOST 16 /* sentences of ranks that are kept */
-
-static void leave_out(struct restore *s, const struct wire_agent_restore_read *m)
-{
-        if (m->text[0] == '\0' || json_array_size(s->left_out) >= LEFT_OUT_MOST)
-                return;
-        if (s->left_out == NULL)
-                s->left_out = json_array();
-        json_array_append_new(s->left_out, json_string(m->text));
-}
-
 void restore_read(struct run *r, const struct wire_agent_restore_read *m)
 {
         struct restore *s = &r->restore;
@@ -477,8 +418,8 @@ void restore_read(struct run *r, const struct wire_agent_restore_read *m)
         if (s->state != RESTORING_READING)
                 return;
         if (m->code == 0)
-                leave_out(s, m);
-        s->misfit |= m->code == EPROTO && (is_of_other_ranks(s) || m->from == RESTORE_FROM_PIECES);
+                other_ranks_leave_out(s, m);
+        s->misfit |= m->code == EPROTO && (other_ranks_saved(s) || m->from == RESTORE_FROM_PIECES);
         s->bytes += m->bytes;
         s->prefetched += m->ahead != 0;
         s->staged += m->from == RESTORE_FROM_STAGING;

@@ -65,7 +65,8 @@ static int check_kept(const struct layout *l, const struct fit *f, struct stint_
 
 int fit_check(struct layout *l, const struct fit *f, int allow_missing, struct stint_error *err)
 {
-        if (match_records(l, f, err) < 0 || (!allow_missing && check_missing(l, f, err) < 0) || check_kept(l, f, err) < 0)
+        if (match_records(l, f, err) < 0 || (!allow_missing && check_missing(l, f, err) < 0) ||
+            check_kept(l, f, err) < 0)
                 return -1;
         if (l->placement && placement_check(l->placement, l, err) < 0)
                 return error_wrap(err, "checkpoint %s", f->checkpoint);

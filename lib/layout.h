@@ -19,7 +19,7 @@ struct layout_tensor {
         const struct device *device; /* NULL: carried along, and tensor.data is within the restored image */
         int device_index;            /* as device_of says; of what is carried along: when it was saved */
         uint64_t bytes;
-        int elsewhere;               /* the file of rank 0 has its bytes (STINT_REPLICATED), this rank's has none of them */
+        int elsewhere;               /* the file of rank 0 has its bytes (STINT_REPLICATED), and this rank's none */
         uint64_t offset;             /* in the image of the layout placed last */
         uint32_t placed;             /* which layout that was; 0: none */
         const struct table_record *record; /* what the image being restored has for it; restore's, NULL outside of it */
@@ -97,7 +97,7 @@ int layout_check_image(const void *image, uint64_t image_bytes, uint64_t table_o
  * ENODATA when nothing is attached. */
 int layout_table(struct layout *l, uint32_t *record_bytes, struct stint_error *err);
 
-/* The same for somebody who is to make nothing for it: what is elsewhere is whole in there, and it counts as no layout. */
+/* The same for somebody who is to make nothing for it: what is elsewhere is whole in there, and it is no layout. */
 int layout_list(const struct layout *l, uint32_t *record_bytes, struct stint_error *err);
 
 /* Forgets them, so that the same layout can be placed anew. */

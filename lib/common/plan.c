@@ -201,7 +201,7 @@ static int fill_from_shards(struct making *m, const struct table_record *w, cons
         return 0;
 }
 
-/* What is a rank's own is compared with that one; pieces of a whole array may be wanted of what every rank had whole. */
+/* What is a rank's own is compared with that one; pieces may be wanted of what every rank had whole. */
 static int fill_from_one(struct making *m, const struct table_record *w, const struct pieces_array *a,
                          struct stint_error *err)
 {
@@ -262,8 +262,8 @@ static const struct piece *to_carry(const struct making *m, const struct pieces_
 static int refuse_shards(const struct pieces_array *a, struct stint_error *err)
 {
         return error_set(err, EPROTO,
-                         "'%s' is in pieces and not attached: attach this rank's piece of it before stint_restore, when "
-                         "the number of ranks is another",
+                         "'%s' is in pieces and not attached: attach this rank's piece of it before stint_restore, "
+                         "when the number of ranks is another",
                          a->name);
 }
 

@@ -15,13 +15,13 @@
 /* Who wants it, and what its program has attached: a layout that table_check found right. */
 struct plan_wanted {
         uint32_t rank, ranks, saved; /* rank 3 of 8, and how many the checkpoint has */
-        const struct contents *own;  /* of as many ranks: this one's file, from which it takes what is in no other pieces */
+        const struct contents *own;  /* of as many ranks: this one's file, for what is in no other pieces */
         const void *table;           /* NULL with a count of 0 */
         uint64_t count;
         uint32_t record_bytes;
 };
 
-/* A piece, read from its first byte to its last, and what of it goes where: copy.to is counted from the image's begin. */
+/* A piece, read from its first byte to its last, and what of it goes where: copy.to counts from the image's begin. */
 struct plan_copy {
         struct piece piece;
         struct box_copy copy;

@@ -82,7 +82,8 @@ static void allocate(struct part *p)
 
 static void make_parts(struct state *s, const struct settings *set)
 {
-        const int64_t rows[] = { set->rows, 24 }, columns[] = { 18, 241 }, blocks[] = { 12, 30, 14 }, vector[] = { VECTOR };
+        const int64_t rows[] = { set->rows, 24 }, columns[] = { 18, 241 }, blocks[] = { 12, 30, 14 };
+        const int64_t vector[] = { VECTOR };
         const int cut = set->turned;
         int down = 1;
 
