@@ -96,6 +96,15 @@ static void put(void *data, enum stint_dtype dtype, int64_t i, int v)
         }
 }
 
+static void *attached[32]; /* until the training ends */
+static size_t attached_count;
+
+static void free_attached(void)
+{
+        while (attached_count > 0)
+                free(attached[--attached_count]);
+}
+
 /* Attaches the box of a whole array, or without `offset` an array of that shape. */
 static void attach(struct stint *s, int64_t array, const char *name, enum stint_dtype dtype, int ndim,
                    const int64_t *whole, const int64_t *offset, const int64_t *shape)
@@ -112,7 +121,7 @@ static void attach(struct stint *s, int64_t array, const char *name, enum stint_
                         t.global_offset[d] = offset[d];
                 }
         }
-        t.data = calloc((size_t)n + 1, stint_dtype_size(dtype));
+        t.data = attached[attached_count++] = calloc((size_t)n + 1, stint_dtype_size(dtype));
         for (i = 0; i < n; i++) {
                 int64_t left = i, place = 0, stride = 1;
 
@@ -195,6 +204,7 @@ static int train(int rank, int hole, struct together *together)
         stint_step(s, ++step);
         stint_complete(s);
         stint_close(s);
+        free_attached();
         return 0;
 }
 
