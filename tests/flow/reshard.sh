@@ -110,7 +110,7 @@ ok "and all of it holds" stint verify "$run" --all
 
 for prefetch in on off; do
         run=$TEST_DIR/turned-$prefetch
-        options=(--stint-prefetch=$prefetch)
+        options=("--stint-prefetch=$prefetch")
         stint_of "$run" 4 --leave-at 10
         stint_of "$run" 4 --turned --leave-at 12
         all_start 4 4 10
